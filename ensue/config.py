@@ -1,0 +1,247 @@
+"""Every setting, in four frozen classes, and the rule that merges them: CLI > environment > file > default.
+
+A setting is a dataclass field: its name is `--its-name` on the command line, `ENSUE_ITS_NAME` in the environment and
+`its_name` in ensue.toml; its metadata holds the help text. Nothing here reads a file or the process environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from ensue.errors import ConfigError
+
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+
+
+def setting(default: Any, help: str, *, size: bool = False, low: float | None = None) -> Any:  # noqa: A002
+    """A field with its help text; `size` accepts 512MiB, `low` is the smallest legal value."""
+    return field(default=default, metadata={"help": help, "size": size, "low": low})
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """Which model, and how it is run."""
+
+    model: str | None = setting(None, "Folder or hub id of the model; default: the bundled one")
+    revision: str | None = setting(None, "Commit, tag or branch of a hub model")
+    engine: Literal["native", "fake"] = setting("native", "What produces tokens: this machine, or a scripted stand-in")
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where the model runs")
+    dtype: Literal["auto", "bfloat16", "float32"] = setting("auto", "Arithmetic; auto: bfloat16 where this CPU has it")
+    linear_path: Literal["auto", "bf16_packed", "fp32_packed", "plain"] = setting(
+        "auto", "Force an implementation of the linear layers"
+    )
+    max_model_len: int | None = setting(None, "Longest prompt + completion in tokens; default: the model's own", low=1)
+    max_num_seqs: int = setting(64, "Sequences that run at once", low=1)
+    max_num_batched_tokens: int = setting(256, "Tokens computed in one step, at most", low=16)
+    kv_cache_memory: int | None = setting(None, "Memory for keys and values; default: half of what is free", size=True)
+    threads: int | None = setting(None, "Compute threads; default: the cores this process may use", low=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where and how the server answers."""
+
+    host: str = setting("127.0.0.1", "Address to listen on")
+    port: int = setting(8000, "Port to listen on; 0 takes a free one", low=0)
+    no_auth: bool = setting(False, "Ask for no key; only on loopback")
+    data_dir: str = setting("./.data", "Folder for the database and the first key")
+    api_key_file: str | None = setting(None, "File with a key that is accepted beside those of the database")
+    served_model_name: tuple[str, ...] = setting((), "Name of the model in requests (repeatable; first is canonical)")
+        (), "Name of the model in requests (repeatable; the first is canonical)"
+    )
+    allowed_hosts: tuple[str, ...] = setting((), "Host headers to accept; default: loopback names if bound to loopback")
+        (), "Host headers to accept; default: loopback names when bound to loopback"
+    )
+    unknown_parameters: Literal["refuse", "warn"] = setting("refuse", "What a request field that nobody knows does")
+    generation_config: Literal["ensue", "model"] = setting("ensue", "Whose sampling defaults hold")
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least severe log lines to write")
+    log_format: Literal["auto", "console", "json"] = setting("auto", "auto: console on a terminal, else json")
+    drain_s: float = setting(30.0, "Seconds that running requests get at a shutdown", low=0)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """Where keys and usage are kept."""
+
+    database_url: str | None = setting(None, "SQLAlchemy URL; default: SQLite in the data folder")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """Bounds on what one request, and all of them, may ask for."""
+
+    max_n: int = setting(128, "Choices a prompt", low=1)
+    max_best_of: int = setting(20, "Samples a prompt that best_of may ask for", low=1)
+    max_prompts: int = setting(128, "Prompts a request", low=1)
+    max_sequences: int = setting(256, "Prompts × max(n, best_of) a request", low=1)
+    max_logprobs: int = setting(20, "Likeliest tokens reported a position", low=0)
+    max_stop_strings: int = setting(16, "Stop strings a request", low=1)
+    max_stop_length: int = setting(256, "Characters of a stop string", low=1)
+    max_logit_bias: int = setting(1024, "Entries of logit_bias", low=1)
+    max_user_length: int = setting(512, "Characters of the user label", low=1)
+    max_body_bytes: int = setting(4 * MIB, "Size of a request body", size=True)
+    max_header_bytes: int = setting(16 * KIB, "Size of all request headers", size=True)
+    max_header_fields: int = setting(64, "Number of request headers", low=1)
+    max_json_depth: int = setting(64, "Nesting of a request body", low=1)
+    header_timeout_s: float = setting(10.0, "Seconds to receive the headers", low=0.1)
+    body_timeout_s: float = setting(30.0, "Seconds to receive the body", low=0.1)
+    request_timeout_s: float = setting(600.0, "Seconds that a request may take", low=0.1)
+    max_waiting_requests: int = setting(2048, "Requests in the waiting queue", low=1)
+    max_waiting_tokens: int = setting(4_000_000, "Prompt tokens in the waiting queue", low=1)
+    stream_buffer_bytes: int = setting(1 * MIB, "Unsent bytes of a stream before it is cancelled", size=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All of it; crosses process borders as JSON."""
+
+    engine: EngineConfig = EngineConfig()
+    server: ServerConfig = ServerConfig()
+    store: StoreConfig = StoreConfig()
+    limits: LimitsConfig = LimitsConfig()
+
+
+SECTIONS: tuple[type[Any], ...] = (EngineConfig, ServerConfig, StoreConfig, LimitsConfig)
+ENV_PREFIX = "ENSUE_"
+CONFIG_FILE_VARIABLE = "ENSUE_CONFIG"  # names the file; read by the CLI, not a setting
+API_KEY_VARIABLE = "ENSUE_API_KEY"  # the client's key for `ensue complete`
+_KUBERNETES = re.compile(r"ENSUE_(SERVICE_\w+|PORT_\d+_\w+)")  # injected for a Service that is named ensue
+_SIZES = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": KIB,
+    "MIB": MIB,
+    "GIB": GIB,
+    "K": KIB,
+    "M": MIB,
+    "G": GIB,
+}
+
+T = TypeVar("T")
+
+
+def all_settings() -> list[Field[Any]]:
+    """The fields of all sections, in the order in which `ensue serve --help` shows them."""
+    return [f for section in SECTIONS for f in fields(section)]
+
+
+def load(cli: Mapping[str, object], environ: Mapping[str, str], toml: Mapping[str, object]) -> Config:
+    """Merge the three sources over the defaults.
+
+    Args:
+        cli: option name with underscores → value as given; absent or None where not given.
+        environ: the process environment; only ENSUE_* is read.
+        toml: the parsed ensue.toml.
+
+    Raises:
+        ConfigError: an unknown key or a bad value, with the place where it stands.
+    """
+    given: dict[str, object] = {}
+    for key, value in toml.items():
+        given[_known(key, key, "ensue.toml")] = _parse(key, value, f"{key} in ensue.toml")
+    for name, text in environ.items():
+        if _is_setting_variable(name, text):
+            key = _known(name.removeprefix(ENV_PREFIX).lower(), name, "the environment")
+            given[key] = _parse(key, text, name)
+    for key, value in cli.items():
+        if value is not None and value != ():
+            given[_known(key, key, "the command line")] = _parse(key, value, f"--{key.replace('_', '-')}")
+    return Config(
+        *(section(**{f.name: given[f.name] for f in fields(section) if f.name in given}) for section in SECTIONS)
+    )
+
+
+def _is_setting_variable(name: str, text: str) -> bool:
+    if not name.startswith(ENV_PREFIX) or name in (CONFIG_FILE_VARIABLE, API_KEY_VARIABLE):
+        return False
+    return not (_KUBERNETES.fullmatch(name) or (name == "ENSUE_PORT" and text.startswith("tcp://")))
+
+
+def _types() -> dict[str, Any]:
+    return {name: hint for section in SECTIONS for name, hint in get_type_hints(section).items()}
+
+
+def _known(key: str, shown: str, place: str) -> str:
+    known = _types()
+    if key in known:
+        return key
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f" Did you mean {near[0] if key == shown else ENV_PREFIX + near[0].upper()}?" if near else ""
+    raise ConfigError(f"Unknown setting {shown} in {place}.{hint}")
+
+
+def _parse(key: str, value: object, place: str) -> object:
+    """Turn a text or TOML value into the setting's type."""
+    meta = next(f.metadata for f in all_settings() if f.name == key)
+    hint, optional = _without_none(_types()[key])
+    if optional and isinstance(value, str) and value.lower() in ("", "none"):
+        return None
+    if meta["size"]:
+        parsed: object = _parse_size(value, place)
+    elif get_origin(hint) is Literal:
+        parsed = _parse_choice(value, get_args(hint), place)
+    elif get_origin(hint) is tuple:
+        parsed = _parse_list(value, place)
+    else:
+        parsed = _parse_plain(value, hint, place)
+    if meta["low"] is not None and cast(float, parsed) < meta["low"]:
+        raise ConfigError(f"{place} must be at least {meta['low']:g}, not {value}.")
+    return parsed
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    options = [arg for arg in get_args(hint) if arg is not type(None)]
+    return (options[0], True) if len(options) < len(get_args(hint)) else (hint, False)
+
+
+def _parse_choice(value: object, choices: Sequence[str], place: str) -> str:
+    if value not in choices:
+        raise ConfigError(f"{place} must be one of {', '.join(choices)}, not {value!r}.")
+    return cast(str, value)
+
+
+def _parse_list(value: object, place: str) -> tuple[str, ...]:
+    items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ConfigError(f"{place} must be a list of names, or names separated by commas, not {value!r}.")
+    return tuple(items)
+
+
+def _parse_size(value: object, place: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value).strip(), re.IGNORECASE)
+    if isinstance(value, bool) or not match or match[2].upper() not in _SIZES:
+        raise ConfigError(f"{place} must be a size such as 4GiB, 512MiB or a number of bytes, not {value!r}.")
+    return int(float(match[1]) * _SIZES[match[2].upper()])
+
+
+def _parse_plain(value: object, hint: type[Any], place: str) -> object:
+    if hint is bool:
+        return _parse_bool(value, place)
+    if isinstance(value, bool):
+        raise ConfigError(f"{place} must be {_NAMES[hint]}, not {value}.")
+    if hint is str:
+        return str(value)
+    try:
+        return hint(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{place} must be {_NAMES[hint]}, not {value!r}.") from None
+
+
+_NAMES: dict[type[Any], str] = {int: "a whole number", float: "a number", str: "a text"}
+
+
+def _parse_bool(value: object, place: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in ("1", "true", "yes", "on"):
+        return True
+    if str(value).lower() in ("0", "false", "no", "off"):
+        return False
+    raise ConfigError(f"{place} must be true or false, not {value!r}.")

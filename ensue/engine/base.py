@@ -1,0 +1,56 @@
+"""The contract between the server and whatever produces tokens: all of the engine that the layers above may import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from ensue.outputs import EngineInfo, EngineStats, TokenOutput
+from ensue.request import GenerationRequest
+
+
+class Generation(Protocol):
+    """The outputs of one accepted request: prompt slices ascending, then tokens, exactly one finish per sample.
+
+    Iteration ends after the last finish. Outputs of one sample merge by concatenation, so that a slow reader gets
+    fewer, larger ones. A failure of the whole request is raised from `__anext__` as a `ServerError`.
+    """
+
+    def __aiter__(self) -> AsyncIterator[TokenOutput]: ...
+
+    async def __anext__(self) -> TokenOutput: ...
+
+    def stop(self, sample_index: int) -> None:
+        """Hint that no more tokens of this sample are wanted; it finishes with `abort` or whatever came first."""
+
+    async def aclose(self) -> None:
+        """Cancel every sample within one step. Idempotent."""
+
+
+class Engine(Protocol):
+    """Produces tokens for requests; one instance serves one model."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """Raises EngineDead or Overloaded (code `model_loading`) while there is none."""
+
+    @property
+    def is_ready(self) -> bool:
+        """True while requests make progress."""
+
+    @property
+    def phase(self) -> str:
+        """One of `starting`, a loading phase's name, `ready`, `stalled`, `dead`, `draining`."""
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Accept the request, or raise; whatever can be refused is refused here, before any output.
+
+        Raises:
+            Overloaded: no credit, loading or draining.
+            EngineDead: the worker is gone and not yet back.
+        """
+
+    def stats(self) -> EngineStats: ...
+
+    async def close(self, drain_s: float) -> None:
+        """Refuse new requests, wait up to `drain_s` seconds for the running ones, then cancel them."""

@@ -1,0 +1,154 @@
+"""What crosses the seam upwards, and the words for what was used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class FinishReason(Enum):
+    """Why a sample ended."""
+
+    STOP = "stop"  # an end token, a stop token, or a stop string found by the service
+    LENGTH = "length"  # max_tokens or the context
+    ABORT = "abort"  # cancelled from above
+    ERROR = "error"  # failed in the engine; error_code says how
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """Log-softmax of the raw logits for a run of tokens, as columns of equal length.
+
+    `top_ids[i]` has the k likeliest ids by (logprob descending, id ascending), without regard to the chosen one.
+    """
+
+    chosen: tuple[float, ...]
+    rank: tuple[int, ...]  # 1 is the likeliest; ties count as one plus the strictly larger and the equal, lower ids
+    top_ids: tuple[tuple[int, ...], ...]
+    top_logprobs: tuple[tuple[float, ...], ...]
+
+    def __add__(self, other: TokenLogprobs) -> TokenLogprobs:
+        return TokenLogprobs(
+            self.chosen + other.chosen,
+            self.rank + other.rank,
+            self.top_ids + other.top_ids,
+            self.top_logprobs + other.top_logprobs,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Sent with the last output of a sample; durations in seconds."""
+
+    queue_s: float
+    prefill_s: float
+    num_preemptions: int = 0
+    num_drafted: int = 0
+    num_accepted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOutput:
+    """News of one sample (or of the prompt): 0…many tokens, and at the end the reason.
+
+    A prompt slice has `sample_index` −1 (`PROMPT`) and covers positions [prompt_start, prompt_start + len(token_ids));
+    the first slice starts at 1, as position 0 has no logprob.
+    """
+
+    sample_index: int
+    token_ids: tuple[int, ...] = ()
+    logprobs: TokenLogprobs | None = None
+    prompt_start: int | None = None
+    finish_reason: FinishReason | None = None
+    stop_token_id: int | None = None
+    error_code: str | None = None
+    beam_score: float | None = None
+    num_cached_tokens: int | None = None  # once, when first scheduled
+    timings: Timings | None = None
+
+    def merge(self, later: TokenOutput) -> TokenOutput:
+        """Concatenate two outputs of the same sample, or two neighbouring prompt slices."""
+        logprobs = (
+            self.logprobs + later.logprobs if self.logprobs and later.logprobs else later.logprobs or self.logprobs
+        )
+        cached = self.num_cached_tokens if self.num_cached_tokens is not None else later.num_cached_tokens
+        return TokenOutput(
+            sample_index=self.sample_index,
+            token_ids=self.token_ids + later.token_ids,
+            logprobs=both or self.logprobs or later.logprobs,
+            prompt_start=self.prompt_start if self.prompt_start is not None else later.prompt_start,
+            finish_reason=later.finish_reason,
+            stop_token_id=later.stop_token_id,
+            error_code=later.error_code,
+            beam_score=later.beam_score,
+            num_cached_tokens=cached,
+            timings=later.timings,
+        )
+
+
+PROMPT = -1  # the sample_index of a prompt slice
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """What the start-up self-test found about the linear layers."""
+
+    path: str  # bf16_packed, fp32_packed, …: see model/linear
+    row_independent: bool
+    min_rows: int  # rows are padded to this count
+    row_block: int | None  # set where no count was found: every call has exactly this many rows
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine says of itself once its model is loaded."""
+
+    max_model_len: int
+    max_request_tokens: int  # most tokens of KV cache that one request can hold
+    logits_width: int
+    end_token_ids: tuple[int, ...]  # from config.json and generation_config.json
+    block_size: int
+    max_num_seqs: int
+    num_blocks: int  # capacity in tokens: num_blocks × block_size
+    fingerprint: str
+    row_independent: bool
+    self_test: SelfTest | None = None
+    unsupported: tuple[str, ...] = ()  # request fields that this engine cannot serve
+    dtype: str = ""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """Counters and gauges of an engine, sent with each step."""
+
+    num_running: int = 0
+    num_waiting: int = 0
+    num_used_blocks: int = 0
+    num_blocks: int = 0
+    num_steps: int = 0
+    num_preemptions: int = 0
+    num_prompt_tokens: int = 0  # computed so far, recomputation included
+    num_generation_tokens: int = 0
+    last_step_age_s: float = 0.0  # time since the last finished step while there is work; 0 when idle
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is billed for one request."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
