@@ -51,11 +51,7 @@ class ServerConfig:
     data_dir: str = setting("./.data", "Folder for the database and the first key")
     api_key_file: str | None = setting(None, "File with a key that is accepted beside those of the database")
     served_model_name: tuple[str, ...] = setting((), "Name of the model in requests (repeatable; first is canonical)")
-        (), "Name of the model in requests (repeatable; the first is canonical)"
-    )
     allowed_hosts: tuple[str, ...] = setting((), "Host headers to accept; default: loopback names if bound to loopback")
-        (), "Host headers to accept; default: loopback names when bound to loopback"
-    )
     unknown_parameters: Literal["refuse", "warn"] = setting("refuse", "What a request field that nobody knows does")
     generation_config: Literal["ensue", "model"] = setting("ensue", "Whose sampling defaults hold")
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least severe log lines to write")

@@ -68,9 +68,7 @@ class TokenOutput:
 
     def merge(self, later: TokenOutput) -> TokenOutput:
         """Concatenate two outputs of the same sample, or two neighbouring prompt slices."""
-        logprobs = (
-            self.logprobs + later.logprobs if self.logprobs and later.logprobs else later.logprobs or self.logprobs
-        )
+        both = self.logprobs + later.logprobs if self.logprobs and later.logprobs else None
         cached = self.num_cached_tokens if self.num_cached_tokens is not None else later.num_cached_tokens
         return TokenOutput(
             sample_index=self.sample_index,
