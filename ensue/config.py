@@ -103,8 +103,10 @@ class Config:
 
 SECTIONS: tuple[type[Any], ...] = (EngineConfig, ServerConfig, StoreConfig, LimitsConfig)
 ENV_PREFIX = "ENSUE_"
-CONFIG_FILE_VARIABLE = "ENSUE_CONFIG"  # names the file; read by the CLI, not a setting
-API_KEY_VARIABLE = "ENSUE_API_KEY"  # the client's key for `ensue complete`
+CONFIG_FILE_VARIABLE = "ENSUE_CONFIG"  # names the file
+API_KEY_VARIABLE = "ENSUE_API_KEY"  # a client's key
+URL_VARIABLE = "ENSUE_URL"  # the server that a client talks to
+NOT_SETTINGS = (CONFIG_FILE_VARIABLE, API_KEY_VARIABLE, URL_VARIABLE)  # read by the CLI
 _KUBERNETES = re.compile(r"ENSUE_(SERVICE_\w+|PORT_\d+_\w+)")  # injected for a Service that is named ensue
 _SIZES = {
     "": 1,
@@ -155,7 +157,7 @@ def load(cli: Mapping[str, object], environ: Mapping[str, str], toml: Mapping[st
 
 
 def _is_setting_variable(name: str, text: str) -> bool:
-    if not name.startswith(ENV_PREFIX) or name in (CONFIG_FILE_VARIABLE, API_KEY_VARIABLE):
+    if not name.startswith(ENV_PREFIX) or name in NOT_SETTINGS:
         return False
     return not (_KUBERNETES.fullmatch(name) or (name == "ENSUE_PORT" and text.startswith("tcp://")))
 

@@ -1,0 +1,146 @@
+"""Starts the engine worker and the API, watches them, restarts what dies, and ends them together; nothing else.
+
+It imports neither web nor tensor libraries. A child lives no longer than its supervisor: its standard input is a pipe
+that closes when the supervisor ends, however that happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ensue.child import Event, ExitCode
+
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 30.0
+HEALTHY_AFTER_S = 60.0  # a child that lived this long starts again without a wait
+KILL_AFTER_S = 10.0  # beyond the time that a child may take to drain
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """One process to keep running."""
+
+    role: str
+    settings: bytes  # one line of JSON
+    inherited_fds: tuple[int, ...] = ()
+
+
+OnEvent = Callable[[str, Event], None]  # (role, event)
+
+
+class Backoff:
+    """How long to wait before the next start: doubles while a child keeps dying young."""
+
+    def __init__(self) -> None:
+        self._wait_s = 0.0
+
+    def after(self, lived_s: float) -> float:
+        """Seconds to wait, given how long the child lived."""
+        if lived_s >= HEALTHY_AFTER_S:
+            self._wait_s = 0.0
+        self._wait_s = min(LONGEST_BACKOFF_S, max(FIRST_BACKOFF_S, 2 * self._wait_s))
+        return self._wait_s
+
+
+class Child:
+    """Keeps one process running until it is stopped."""
+
+    def __init__(self, spec: ChildSpec, on_event: OnEvent) -> None:
+        self.spec = spec
+        self._on_event = on_event
+        self._process: Process | None = None
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> int:
+        """Start, watch and restart; returns the exit code that ended it for good."""
+        backoff, has_worked = Backoff(), False
+        while True:
+            started = time.monotonic()
+            code, was_ready = await self._run_once()
+            has_worked |= was_ready
+            if self._stopping.is_set() or (code == ExitCode.CANNOT_START and not has_worked):
+                return code
+            wait_s = backoff.after(time.monotonic() - started)
+            self._on_event(self.spec.role, Event("phase", f"ended with code {code}, starting again in {wait_s:g} s"))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), wait_s)
+                return ExitCode.OK
+
+    async def _run_once(self) -> tuple[int, bool]:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "ensue.process", self.spec.role),
+            stdin=PIPE,
+            stdout=PIPE,
+            pass_fds=self.spec.inherited_fds,
+            start_new_session=True,  # an interrupt typed on the terminal reaches the supervisor alone
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(self.spec.settings + b"\n")  # and then left open: the lifeline
+        was_ready = await self._forward_events(self._process)
+        return await self._process.wait(), was_ready
+
+    async def _forward_events(self, process: Process) -> bool:
+        """Pass the child's events on until it closes its end; true if it was ready at some time."""
+        assert process.stdout is not None
+        was_ready = False
+        async for line in process.stdout:
+            event = Event(**json.loads(line))
+            was_ready |= event.kind in ("ready", "listening")
+            self._on_event(self.spec.role, event)
+        return was_ready
+
+    def stop(self) -> None:
+        """Ask the process to drain and end."""
+        self._stopping.set()
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._stopping.set()
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+
+async def supervise(
+    worker: ChildSpec | None, api: ChildSpec, on_event: OnEvent, drain_s: float, stop: asyncio.Event
+) -> int:
+    """Run the children until `stop` is set or one cannot start; returns the exit code of `ensue serve`.
+
+    The API ends first, so that its running requests can still be answered; then the worker.
+    """
+    children = [Child(spec, on_event) for spec in (api, worker) if spec is not None]
+    tasks = [asyncio.create_task(child.run()) for child in children]
+    stop_asked = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([*tasks, stop_asked], return_when=asyncio.FIRST_COMPLETED)
+        for child, task in zip(children, tasks, strict=True):
+            child.stop()
+            await asyncio.wait([task], timeout=drain_s + KILL_AFTER_S)
+    finally:
+        stop_asked.cancel()
+        for child in children:
+            child.kill()
+    codes = await asyncio.gather(*tasks)
+    return ExitCode.OK if stop.is_set() else max(codes)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """The first SIGTERM or SIGINT asks for a clean end; the second leaves at once, which ends the children too."""
+
+    def handle() -> None:
+        if stop.is_set():
+            os._exit(ExitCode.FAILED)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, handle)
