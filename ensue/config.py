@@ -142,18 +142,25 @@ def load(cli: Mapping[str, object], environ: Mapping[str, str], toml: Mapping[st
         ConfigError: an unknown key or a bad value, with the place where it stands.
     """
     given: dict[str, object] = {}
+
+    def take(key: str, shown: str, place: str, where: str, value: object) -> None:
+        _refuse_unknown(key, shown, place)
+        given[key] = _parse(key, value, where)
+
     for key, value in toml.items():
-        given[_known(key, key, "ensue.toml")] = _parse(key, value, f"{key} in ensue.toml")
+        take(key, key, "ensue.toml", f"{key} in ensue.toml", value)
     for name, text in environ.items():
         if _is_setting_variable(name, text):
-            key = _known(name.removeprefix(ENV_PREFIX).lower(), name, "the environment")
-            given[key] = _parse(key, text, name)
+            take(name.removeprefix(ENV_PREFIX).lower(), name, "the environment", name, text)
     for key, value in cli.items():
         if value is not None and value != ():
-            given[_known(key, key, "the command line")] = _parse(key, value, f"--{key.replace('_', '-')}")
-    return Config(
-        *(section(**{f.name: given[f.name] for f in fields(section) if f.name in given}) for section in SECTIONS)
-    )
+            take(key, key, "the command line", f"--{key.replace('_', '-')}", value)
+    return Config(*(_section(section, given) for section in SECTIONS))
+
+
+def _section(section: type[T], given: Mapping[str, object]) -> T:
+    names = [f.name for f in fields(cast(Any, section))]
+    return section(**{name: given[name] for name in names if name in given})
 
 
 def _is_setting_variable(name: str, text: str) -> bool:
@@ -166,10 +173,10 @@ def _types() -> dict[str, Any]:
     return {name: hint for section in SECTIONS for name, hint in get_type_hints(section).items()}
 
 
-def _known(key: str, shown: str, place: str) -> str:
+def _refuse_unknown(key: str, shown: str, place: str) -> None:
     known = _types()
     if key in known:
-        return key
+        return
     near = difflib.get_close_matches(key, known, n=1)
     hint = f" Did you mean {near[0] if key == shown else ENV_PREFIX + near[0].upper()}?" if near else ""
     raise ConfigError(f"Unknown setting {shown} in {place}.{hint}")

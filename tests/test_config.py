@@ -29,7 +29,7 @@ def test_a_size_is_read_with_its_unit(given: str, value: int) -> None:
 
 @pytest.mark.parametrize("given", ["4 apples", "-1", "", "GiB", "1e9"])
 def test_a_bad_size_is_refused(given: str) -> None:
-    with pytest.raises(ConfigError, match="max_body_bytes in ensue.toml must be a size"):
+    with pytest.raises(ConfigError, match=r"max_body_bytes in ensue.toml must be a size"):
         config.load({}, {}, {"max_body_bytes": given})
 
 
@@ -72,7 +72,7 @@ def test_variables_that_kubernetes_injects_are_ignored() -> None:
 
 
 def test_a_boolean_is_no_number() -> None:
-    with pytest.raises(ConfigError, match="port in ensue.toml must be a whole number, not True"):
+    with pytest.raises(ConfigError, match=r"port in ensue.toml must be a whole number, not True"):
         config.load({}, {}, {"port": True})
 
 
