@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
@@ -29,6 +28,7 @@ class ChildSpec:
     """One process to keep running."""
 
     role: str
+    command: tuple[str, ...]
     settings: bytes  # one line of JSON
     inherited_fds: tuple[int, ...] = ()
 
@@ -76,7 +76,7 @@ class Child:
 
     async def _run_once(self) -> tuple[int, bool]:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "ensue.process", self.spec.role),
+            *self.spec.command,
             stdin=PIPE,
             stdout=PIPE,
             pass_fds=self.spec.inherited_fds,

@@ -54,8 +54,12 @@ def child_specs(
     """The engine worker (none where the engine is scripted) and the API."""
     child = ProcessSettings(config, source, str(runtime / "worker.sock"), listener.fileno(), is_terminal)
     line = json.dumps(asdict(child)).encode()
-    worker = ChildSpec("worker", line) if config.engine.engine == "native" else None
-    return worker, ChildSpec("api", line, inherited_fds=(listener.fileno(),))
+    worker = ChildSpec("worker", _command("worker"), line) if config.engine.engine == "native" else None
+    return worker, ChildSpec("api", _command("api"), line, inherited_fds=(listener.fileno(),))
+
+
+def _command(role: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "ensue.process", role)
 
 
 def _resolve_model(config: Config, printer: StartupPrinter) -> ModelSource:

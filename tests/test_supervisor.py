@@ -1,0 +1,119 @@
+"""The supervisor with scripted children: start, restart, refuse, end together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ensue.child import Event, ExitCode
+from ensue.supervisor import FIRST_BACKOFF_S, HEALTHY_AFTER_S, LONGEST_BACKOFF_S, Backoff, ChildSpec, supervise
+
+READY = 'print(\'{"kind": "ready", "text": "%d"}\' % os.getpid(), flush=True)'
+WAIT_FOR_SIGTERM = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); signal.pause()"
+
+
+def child(role: str, *statements: str) -> ChildSpec:
+    script = "import os, signal, sys\n" + "\n".join(statements)
+    return ChildSpec(role, (sys.executable, "-c", script), b"{}")
+
+
+class Recorder:
+    """Keeps the events and calls back on those that are asked for."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Event]] = []
+        self.on_ready: Callable[[str, int], None] = lambda role, pid: None
+
+    def __call__(self, role: str, event: Event) -> None:
+        self.events.append((role, event))
+        if event.kind == "ready":
+            self.on_ready(role, int(event.text))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that nobody has waited for yet is dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_children_end_together_when_asked() -> None:
+    stop, recorder, pids = asyncio.Event(), Recorder(), list[int]()
+
+    def note(role: str, pid: int) -> None:
+        pids.append(pid)
+        if len(pids) == 2:
+            stop.set()
+
+    recorder.on_ready = note
+    specs = (child("worker", READY, WAIT_FOR_SIGTERM), child("api", READY, WAIT_FOR_SIGTERM))
+    assert await supervise(*specs, recorder, 5.0, stop) == ExitCode.OK
+    assert not any(is_alive(pid) for pid in pids)
+
+
+async def test_a_child_that_is_killed_starts_again() -> None:
+    stop, recorder, pids = asyncio.Event(), Recorder(), list[int]()
+
+    def kill_once(role: str, pid: int) -> None:
+        if role == "worker":
+            pids.append(pid)
+            os.kill(pid, 9) if len(pids) == 1 else stop.set()
+
+    recorder.on_ready = kill_once
+    specs = (child("worker", READY, WAIT_FOR_SIGTERM), child("api", WAIT_FOR_SIGTERM))
+    assert await supervise(*specs, recorder, 5.0, stop) == ExitCode.OK
+    assert len(set(pids)) == 2
+    assert any("starting again" in event.text for role, event in recorder.events if role == "worker")
+
+
+async def test_a_child_that_cannot_start_ends_all() -> None:
+    recorder = Recorder()
+    fatal = 'print(\'{"kind": "fatal", "text": "No such model."}\', flush=True)'
+    specs = (child("worker", fatal, "sys.exit(3)"), child("api", WAIT_FOR_SIGTERM))
+    assert await supervise(*specs, recorder, 5.0, asyncio.Event()) == ExitCode.CANNOT_START
+    assert ("worker", Event("fatal", "No such model.")) in recorder.events
+
+
+async def test_a_child_reads_its_settings_and_then_the_lifeline() -> None:
+    stop, recorder = asyncio.Event(), Recorder()
+    recorder.on_ready = lambda role, pid: stop.set()
+    check = "assert sys.stdin.readline() == '{}\\n'"
+    code = await supervise(None, child("api", check, READY, WAIT_FOR_SIGTERM), recorder, 5.0, stop)
+    assert code == ExitCode.OK
+
+
+def test_backoff_doubles_to_a_bound_and_starts_over_after_a_healthy_life() -> None:
+    backoff = Backoff()
+    waits = [backoff.after(0.0) for _ in range(10)]
+    assert waits[:3] == [FIRST_BACKOFF_S, 2 * FIRST_BACKOFF_S, 4 * FIRST_BACKOFF_S]
+    assert waits[-1] == LONGEST_BACKOFF_S
+    assert backoff.after(HEALTHY_AFTER_S) == FIRST_BACKOFF_S
+
+
+ORPHAN_SCRIPT = """
+import asyncio, sys
+from ensue.supervisor import ChildSpec, supervise
+spec = ChildSpec("api", (sys.executable, "-c", sys.argv[1]), b"{}")
+asyncio.run(supervise(None, spec, lambda role, event: print(event.text, flush=True), 1.0, asyncio.Event()))
+"""
+
+
+def test_a_killed_supervisor_leaves_no_orphan() -> None:
+    """The children of a supervisor that gets SIGKILL see the end of their lifeline."""
+    child_script = f"import os, sys\n{READY}\nsys.stdin.read()"
+    command = [sys.executable, "-c", ORPHAN_SCRIPT, child_script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        pid = int(supervisor.stdout.readline())
+        assert is_alive(pid)
+        supervisor.kill()
+    deadline = time.monotonic() + 1.0
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_alive(pid)
