@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import Field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,7 @@ def request_errors(base: type[errors.RequestError] = errors.RequestError) -> Ite
         yield from request_errors(child)
 
 
-@pytest.mark.parametrize("error", request_errors(), ids=lambda error: error.__name__)
+@pytest.mark.parametrize("error", list(request_errors()), ids=lambda error: error.__name__)
 def test_an_error_is_documented_as_it_looks(error: type[errors.RequestError]) -> None:
     row = next(line for line in (DOCS / "errors.md").read_text().splitlines() if f"| `{error.__name__}` |" in line)
     cells = [cell.strip() for cell in row.split("|")]
@@ -29,8 +31,8 @@ def test_an_error_is_documented_as_it_looks(error: type[errors.RequestError]) ->
 
 
 @pytest.mark.parametrize("field", config.all_settings(), ids=lambda field: field.name)
-def test_a_setting_is_documented_with_its_default(field: object) -> None:
-    name, default = field.name, field.default  # type: ignore[attr-defined]
+def test_a_setting_is_documented_with_its_default(field: Field[Any]) -> None:
+    name, default = field.name, field.default
     rows = [line for line in (DOCS / "settings.md").read_text().splitlines() if line.startswith(f"| `{name}` |")]
     shown = "none" if default in (None, ()) else str(default).lower() if isinstance(default, bool) else str(default)
     assert [row.split("|")[2].strip() for row in rows] == [shown]
