@@ -1,0 +1,102 @@
+"""A server as a user starts it: `ensue serve` in a process of its own, on a free port, its data in a new folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+START_TIMEOUT_S = 90.0
+
+
+@dataclass
+class Server:
+    """A running `ensue serve` and what it printed until it was ready."""
+
+    process: subprocess.Popen[str]
+    url: str
+    printed: str
+    data_dir: Path
+
+    @property
+    def key(self) -> str:
+        return (self.data_dir / "first-key").read_text().strip()
+
+    def child_pids(self) -> dict[str, int]:
+        """Process ids of the worker and the API, found by their parent."""
+        pids = {}
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+                arguments = (path / "cmdline").read_text().split("\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if parent == self.process.pid and "ensue.process" in arguments:
+                pids[arguments[arguments.index("ensue.process") + 1]] = int(path.name)
+        return pids
+
+    def status(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Status and body of a GET, errors included."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as response:
+                return response.status, json.load(response)
+        except HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def post(self, body: dict[str, Any], path: str = "/v1/completions") -> dict[str, Any]:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return dict(json.load(response))
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Poll until the condition holds; false when the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@contextmanager
+def running_server(data_dir: Path, *options: str) -> Iterator[Server]:
+    """Start `ensue serve`, wait until it says that it is ready, and end it."""
+    command = [sys.executable, "-m", "ensue", "serve", "--port", "0", "--data-dir", str(data_dir), *options]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("ENSUE_")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=data_dir) as process:
+        try:
+            yield _when_ready(process, data_dir)
+        finally:
+            process.terminate()
+            assert process.stdout is not None
+            process.stdout.read()
+
+
+def _when_ready(process: subprocess.Popen[str], data_dir: Path) -> Server:
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith("curl "):
+            match = re.search(r"ready on (http://\S+)", printed)
+            assert match
+            return Server(process, match[1], printed, data_dir)
+    raise AssertionError(f"ensue serve ended early:\n{printed}")

@@ -1,0 +1,92 @@
+"""`ensue serve` from outside: what it prints, what survives, what ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import openai
+import pytest
+from openai import OpenAI
+
+from tests.product.server import Server, running_server, wait_until
+
+SEEDED: dict[str, object] = {"model": "ensue-tiny", "prompt": "Once upon a time", "max_tokens": 40, "seed": 11}
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_printed_curl_line_works_when_pasted(server: Server) -> None:
+    line = next(line for line in server.printed.splitlines() if line.startswith("curl "))
+    result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, cwd=server.data_dir)
+    assert '"object":"text_completion"' in result.stdout
+
+
+def test_the_first_key_is_for_its_owner_only(server: Server) -> None:
+    assert (server.data_dir / "first-key").stat().st_mode & 0o777 == 0o600
+    assert server.key not in server.printed
+
+
+def test_version_says_which_path_the_linears_take(server: Server) -> None:
+    status, version = server.status("/version")
+    assert status == 200
+    assert version["row_independent"] is True
+    assert {"path", "min_rows"} <= set(version["self_test"])
+
+
+def test_a_seeded_request_gives_the_same_bytes_alone_in_a_list_and_among_others(server: Server) -> None:
+    alone = server.post(SEEDED)["choices"][0]
+    listed = server.post(SEEDED | {"prompt": ["Hello", "Once upon a time", "The dog"]})["choices"]
+    assert [c["text"] for c in listed][1] == alone["text"]
+    others = [SEEDED | {"prompt": f"Number {i}:", "seed": i, "max_tokens": 20 + i} for i in range(24)]
+    with ThreadPoolExecutor(25) as pool:
+        crowd = [pool.submit(server.post, body) for body in [*others[:12], SEEDED, *others[12:]]]
+    assert crowd[12].result()["choices"][0]["text"] == alone["text"]
+
+
+def test_a_killed_worker_fails_its_requests_and_comes_back(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        client = OpenAI(base_url=server.url + "/v1", api_key=server.key, max_retries=0)
+        stream = client.completions.create(
+            model="ensue-tiny", prompt="Once", max_tokens=900, stream=True, extra_body={"ignore_eos": True}
+        )
+        next(iter(stream))
+        first = server.child_pids()["worker"]
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(openai.APIError):
+            list(stream)
+        assert wait_until(lambda: server.status("/ready")[0] == 503 or server.child_pids()["worker"] != first, 5)
+        assert wait_until(lambda: server.status("/ready")[0] == 200, 60)
+        assert server.post(SEEDED)["choices"]
+
+
+def test_a_killed_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        pids = list(server.child_pids().values())
+        assert len(pids) == 2
+        server.process.kill()
+        assert wait_until(lambda: not any(map(is_alive, pids)), 1.0)
+
+
+def test_sigterm_ends_cleanly(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        pids = list(server.child_pids().values())
+        assert server.stop() == 0
+        assert not any(map(is_alive, pids))
+
+
+def test_a_second_start_asks_for_the_first_key(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        key = server.key
+    with running_server(tmp_path) as server:
+        assert "first key" not in server.printed
+        assert server.key == key
+        assert server.post(SEEDED)["choices"]
