@@ -1,0 +1,146 @@
+"""From rows of raw logits to chosen tokens and their log-probabilities.
+
+The order of spec: raw logits → log-probabilities are read here → steps 1 to 6 change the logits (masks, biases,
+penalties) → steps 7 to 11 choose (temperature, min_p, top_k, top_p, draw). The arithmetic is in
+`model/kernels/sampling`; this file turns settings into columns and columns into results.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from ensue.engine.rows import SampledToken, SampleRow
+from ensue.model.kernels.sampling import NOT_FINITE, choose_tokens, log_probabilities
+from ensue.outputs import TokenLogprobs
+
+Array = npt.NDArray[Any]
+_SEED_MASK = 2**64 - 1
+_SIGN = 2**63
+
+
+class Sampler:
+    """Stateless: what a row gives depends on its logits and its `SampleRow` alone."""
+
+    def sample(self, logits: Tensor, rows: Sequence[SampleRow]) -> list[SampledToken]:
+        """Choose one token per row.
+
+        Args:
+            logits: raw, float32 [num_rows, width], on any device.
+            rows: one per row of logits.
+        """
+        raw = _on_host(logits)  # [num_rows, width]
+        chosen = _choose(raw, rows)
+        asked = [i for i, row in enumerate(rows) if row.num_logprobs is not None and chosen[i] != NOT_FINITE]
+        columns = _columns(raw, asked, chosen[asked], max((rows[i].num_logprobs or 0 for i in asked), default=0))
+        results = [_without_logprobs(token_id) for token_id in chosen.tolist()]
+        for n, i in enumerate(asked):
+            results[i] = columns.token(n, int(chosen[i]), rows[i].num_logprobs or 0)
+        return results
+
+    def score(self, logits: Tensor, target_ids: Sequence[int], num_logprobs: int) -> TokenLogprobs:
+        """Log-probabilities of given tokens, for a slice of a prompt.
+
+        Args:
+            logits: raw, float32 [len(target_ids), width]; row i is the one that predicts target_ids[i].
+
+        Returns:
+            Columns; a row that is not finite (NaN, +inf) has NaN as its chosen value.
+        """
+        raw = _on_host(logits)
+        columns = _columns(raw, range(len(target_ids)), np.asarray(target_ids, np.int64), num_logprobs)
+        return TokenLogprobs(
+            tuple(columns.chosen.tolist()),
+            tuple(columns.rank.tolist()),
+            tuple(map(tuple, columns.top_ids.tolist())),
+            tuple(map(tuple, columns.top.tolist())),
+        )
+
+
+def has_failed(logprobs: TokenLogprobs) -> bool:
+    """True where a scored row was not finite: its sequence must end with an error."""
+    return any(map(math.isnan, logprobs.chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What `log_probabilities` fills: n rows, k likeliest tokens."""
+
+    chosen: Array  # float64 [n]
+    rank: Array  # int64 [n]
+    top_ids: Array  # int64 [n, k]
+    top: Array  # float64 [n, k]
+
+    def token(self, n: int, token_id: int, num_logprobs: int) -> SampledToken:
+        return SampledToken(
+            token_id,
+            float(self.chosen[n]),
+            int(self.rank[n]),
+            tuple(self.top_ids[n, :num_logprobs].tolist()),
+            tuple(self.top[n, :num_logprobs].tolist()),
+        )
+
+
+def _without_logprobs(token_id: int) -> SampledToken:
+    return SampledToken(0, is_finite=False) if token_id == NOT_FINITE else SampledToken(token_id)
+
+
+def _on_host(logits: Tensor) -> Array:
+    """The same numbers as a contiguous array; no copy for a contiguous tensor of the CPU."""
+    array: Array = np.ascontiguousarray(logits.detach().cpu().numpy())
+    assert array.dtype == np.float32
+    return array
+
+
+def _bits(logits: Array) -> Array:
+    return logits.view(np.int32)
+
+
+def _choose(logits: Array, rows: Sequence[SampleRow]) -> Array:
+    """Steps 7 to 11: int64 [num_rows], token ids or NOT_FINITE."""
+    width = logits.shape[1]
+    settings = [row.sampling for row in rows]
+    chosen = np.empty(len(rows), np.int64)
+    choose_tokens(
+        logits,
+        _bits(logits),
+        np.array([0.0 if s.is_greedy else s.temperature for s in settings], np.float64),
+        np.array([s.min_p for s in settings], np.float64),
+        np.array([s.top_k or width for s in settings], np.int64),
+        np.array([s.top_p for s in settings], np.float64),
+        np.array([_as_int64(row.seed) for row in rows], np.int64),
+        np.array([row.sample_index for row in rows], np.int64),
+        np.array([row.position for row in rows], np.int64),
+        chosen,
+    )
+    return chosen
+
+
+def _as_int64(seed: int) -> int:
+    """The low 64 bits, so that a seed drawn without a sign fits too."""
+    return (seed & _SEED_MASK ^ _SIGN) - _SIGN
+
+
+def _columns(logits: Array, rows: Sequence[int], targets: Array, num_logprobs: int) -> _Columns:
+    """Log-probabilities of `targets[n]` in row `rows[n]`, from raw logits."""
+    count, width = len(rows), logits.shape[1]
+    shape = (count, min(num_logprobs, width))
+    columns = _Columns(np.empty(count), np.empty(count, np.int64), np.empty(shape, np.int64), np.empty(shape))
+    if count:
+        log_probabilities(
+            logits,
+            _bits(logits),
+            np.asarray(rows, np.int64),
+            targets,
+            columns.chosen,
+            columns.rank,
+            columns.top_ids,
+            columns.top,
+        )
+    return columns
