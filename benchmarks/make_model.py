@@ -101,7 +101,7 @@ def write_weights(out: Path, shape: Shape, architecture: str, seed: int) -> int:
             flush()
     if pending:
         flush()
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, names in enumerate(shards, start=1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         (out / f"part-{number:05d}.safetensors").rename(out / file)
