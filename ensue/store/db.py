@@ -1,0 +1,114 @@
+"""A connection pool and the meaning of its transactions; knows no table but the one that holds the schema's version."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, create_engine, event, inspect, make_url, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from ensue.errors import ConfigError, StartupError
+from ensue.store.schema import REVISION, VERSION_TABLE
+
+BUSY_TIMEOUT_S = 10  # how long a writer waits for another one
+_WRITES = {"ensue_writes": True}
+
+
+class Database:
+    """One SQL database: SQLite in a file by default, any other by its SQLAlchemy URL.
+
+    SQLite runs with a write-ahead log, so that readers don't wait for the writer, and a write transaction takes its
+    lock at once: what it read stays true until it commits, in any number of processes.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Raises ConfigError for a URL that is none or whose driver is not installed. Connects to nothing."""
+        parsed = _parse(url)
+        self._is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._path = Path(parsed.database) if self._is_sqlite and parsed.database else None
+        self._shown = parsed.render_as_string(hide_password=True)
+        try:
+            self._engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S} if self._is_sqlite else {})
+        except (NoSuchModuleError, ModuleNotFoundError):
+            raise ConfigError(f"No driver is installed for the database {self._shown}.") from None
+        if self._is_sqlite:
+            event.listen(self._engine, "connect", _set_up_sqlite)
+            event.listen(self._engine, "begin", _begin_sqlite)
+
+    def __repr__(self) -> str:
+        return f"Database({self._shown!r})"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that may change the database; one at a time on SQLite."""
+        with self._engine.execution_options(**_WRITES).begin() as connection:
+            yield connection
+
+    def create_file(self) -> None:
+        """Make SQLite's file, readable by its owner alone, where there is none yet.
+
+        Raises:
+            StartupError: the database cannot be opened.
+        """
+        try:
+            if self._path is not None:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            with self.read() as connection:
+                connection.execute(text("SELECT 1"))
+        except (OSError, DBAPIError) as error:
+            reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+            raise StartupError(f"The database {self._shown} cannot be opened: {reason}.") from None
+
+    def is_current(self) -> bool:
+        """True where no migration is needed. Quick, and does not load Alembic; else see `migrate.upgrade`."""
+        self.create_file()
+        with self.read() as connection:
+            return find_revision(connection) == REVISION
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def find_revision(connection: Connection) -> str | None:
+    """The migration that the database stands at; None for an empty one."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
+
+
+def _parse(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError:
+        raise ConfigError("database_url must be a URL such as sqlite:////var/lib/ensue/ensue.db.") from None
+
+
+def _set_up_sqlite(connection: DBAPIConnection, _: Any) -> None:
+    connection.isolation_level = None  # the driver begins nothing on its own; `_begin_sqlite` does
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("ensue_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

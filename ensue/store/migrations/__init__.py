@@ -1,0 +1,1 @@
+"""Alembic's scripts: env.py says how they run, versions/ holds them."""

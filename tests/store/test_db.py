@@ -1,0 +1,107 @@
+"""The database file, its transactions and its migrations."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from ensue.errors import ConfigError, StartupError
+from ensue.store.db import Database, sqlite_url
+from ensue.store.migrate import upgrade
+from ensue.store.schema import metadata
+
+
+def test_migrations_lead_to_the_tables_of_the_schema(database: Database) -> None:
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_database_is_current_after_its_upgrade_only(url: str) -> None:
+    database = Database(url)
+    assert not database.is_current()
+    upgrade(database)
+    assert database.is_current()
+    upgrade(database)
+    database.close()
+
+
+def test_processes_that_start_together_upgrade_once(url: str) -> None:
+    databases = [Database(url) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, databases))
+    assert all(database.is_current() for database in databases)
+    for database in databases:
+        database.close()
+
+
+def test_a_later_schema_is_refused(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert not database.is_current()
+    with pytest.raises(StartupError, match=r"schema 9999.* up to 0001.*later version"):
+        upgrade(database)
+
+
+def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
+    def fail_halfway() -> None:
+        with database.write() as connection:
+            connection.execute(text("CREATE TABLE half (id INTEGER)"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
+    with database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM sqlite_master WHERE name = 'half'")).scalar() == 0
+
+
+@pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("foreign_keys", 1), ("busy_timeout", 10_000)])
+def test_sqlite_runs_with_the_settings_it_needs(database: Database, pragma: str, value: object) -> None:
+    with database.read() as connection:
+        assert connection.execute(text(f"PRAGMA {pragma}")).scalar() == value
+
+
+def test_a_reader_does_not_wait_for_the_writer(database: Database) -> None:
+    with database.write() as writer, database.read() as reader:
+        writer.execute(text("DELETE FROM api_keys"))
+        assert reader.execute(text("SELECT count(*) FROM api_keys")).scalar() == 0
+
+
+def test_the_file_is_readable_by_its_owner_alone(database: Database, tmp_path: Path) -> None:
+    assert stat.S_IMODE((tmp_path / "data" / "ensue.db").stat().st_mode) == 0o600
+
+
+def test_checking_a_current_database_does_not_load_alembic(database: Database, url: str) -> None:
+    code = "import sys; from ensue.store.db import Database; assert Database(sys.argv[1]).is_current(); "
+    subprocess.run([sys.executable, "-c", code + "assert 'alembic' not in sys.modules", url], check=True)
+
+
+@pytest.mark.parametrize("url", ["", "not a url", "nosql://host/name"])
+def test_a_bad_url_is_a_config_error(url: str) -> None:
+    with pytest.raises(ConfigError):
+        Database(url)
+
+
+def test_a_password_is_shown_in_no_message() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Database("nosql://user:pass-word@host/name")
+    assert "pass-word" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_opened_is_a_startup_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StartupError, match="cannot be opened"):
+        Database(sqlite_url(tmp_path / "file" / "ensue.db")).is_current()
+
+
+def test_a_file_that_is_no_database_is_a_startup_error(tmp_path: Path) -> None:
+    (tmp_path / "ensue.db").write_text("no database " * 100)
+    with pytest.raises(StartupError, match="cannot be opened"):
+        Database(sqlite_url(tmp_path / "ensue.db")).is_current()
