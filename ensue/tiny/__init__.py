@@ -1,0 +1,1 @@
+"""The files of the bundled model: data, no code. `training/` makes them."""

@@ -1,0 +1,63 @@
+"""The training loop's parts: stream, schedule, limits and checkpoint names."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from training import train
+from training.evaluate import FIM_KINDS, fim_examples
+from training.model import token
+from training.tokenizer import EOS
+from training.train import Limits, Progress, Stream, batches, learning_rate
+
+TOKENIZER = Path(__file__).parents[2] / "ensue" / "tiny" / "tokenizer.json"
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> Stream:
+    monkeypatch.setattr(train, "SHARD_DOCUMENTS", 120)
+    return Stream(Tokenizer.from_file(str(TOKENIZER)))
+
+
+def test_stream_resumed_goes_on_where_it_was(stream: Stream) -> None:
+    stream.take(1000)
+    resumed = Stream(Tokenizer.from_file(str(TOKENIZER)), stream.shard, stream.offset)
+    assert np.array_equal(stream.take(1000), resumed.take(1000))
+
+
+def test_stream_goes_on_with_the_next_shard(stream: Stream) -> None:
+    while not stream.shard:
+        stream.take(2000)
+    assert stream.offset == 2000
+
+
+def test_stream_separates_documents_by_end_of_text(stream: Stream) -> None:
+    taken = stream.take(4000)
+    ends = np.flatnonzero(taken[:-1] == token(EOS))
+    assert len(ends) > 5
+    assert (taken[ends + 1] == 0).all()
+
+
+def test_batches_targets_are_the_inputs_one_later(stream: Stream) -> None:
+    inputs, targets = next(batches(stream, 2))
+    assert inputs.shape == targets.shape == (4, 1024)
+    assert (inputs.flatten()[1:] == targets.flatten()[:-1]).all()
+
+
+@pytest.mark.parametrize(("fraction", "share"), [(0.0, 0.0), (0.01, 1.0), (0.505, 0.5), (1.0, 0.0), (1.2, 0.0)])
+def test_learning_rate_rises_then_falls_to_zero(fraction: float, share: float) -> None:
+    assert learning_rate(fraction) == pytest.approx(train.PEAK * share, abs=1e-9)
+
+
+def test_limits_take_the_larger_fraction() -> None:
+    now = time.time()
+    assert Limits(100, now + 1000).fraction(Progress(started=now, tokens=50)) == pytest.approx(0.5)
+    assert Limits(100, now + 10).fraction(Progress(started=now - 90, tokens=50)) == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", FIM_KINDS)
+def test_fim_examples_have_an_answer(kind: str) -> None:
+    assert all(example.answer.strip() for example in fim_examples(kind, 20))

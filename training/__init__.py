@@ -1,0 +1,1 @@
+"""How the bundled model in ``ensue/tiny`` is made: corpus, tokenizer, training, evaluation."""

@@ -1,0 +1,77 @@
+"""The corpus: an endless seeded stream of documents, some of them turned into fill-in-the-middle examples.
+
+All text comes from the grammar in this folder; nothing is taken from elsewhere. Knows nothing of tokens.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import NamedTuple
+
+from training import chat, functions, records, sums
+from training.grammar import Split, Voice
+from training.stories import story
+
+FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
+FIM_RATE = 0.5  # of all documents but chats, which makes about a third of all
+LONGEST_MIDDLE = 160  # characters
+
+
+class Document(NamedTuple):
+    kind: str
+    text: str
+
+
+class Cut(NamedTuple):
+    """A document in three parts; together they are the document."""
+
+    prefix: str
+    middle: str
+    suffix: str
+
+    def text(self) -> str:
+        """Prefix, suffix, middle: the order of https://arxiv.org/abs/2207.14255."""
+        return f"{FIM_PREFIX}{self.prefix}{FIM_SUFFIX}{self.suffix}{FIM_MIDDLE}{self.middle}"
+
+
+def _story(voice: Voice) -> str:
+    return story(voice, chapters=voice.choice((1, 1, 1, 1, 1, 2, 2, 5)))
+
+
+KINDS: dict[str, tuple[float, Callable[[Voice], str]]] = {
+    "story": (0.24, _story),
+    "chat": (0.33, lambda voice: chat.chat(voice).text()),
+    "questions": (0.05, chat.question_sheet),
+    "json": (0.14, records.record),
+    "arithmetic": (0.13, sums.sheet),
+    "python": (0.11, functions.function),
+}
+
+
+def document(voice: Voice, kind: str | None = None) -> Document:
+    weights = [weight for weight, _ in KINDS.values()]
+    chosen = kind or voice.random.choices(list(KINDS), weights)[0]
+    return Document(chosen, KINDS[chosen][1](voice))
+
+
+def documents(seed: int | str, split: Split = Split.TRAIN, kind: str | None = None) -> Iterator[Document]:
+    """Whole documents, endless and the same for the same arguments."""
+    for number in count():
+        yield document(Voice(f"{seed}/{number}", split), kind)
+
+
+def training_documents(seed: int | str) -> Iterator[Document]:
+    """The documents of the training split, a third of them cut."""
+    for number, plain in enumerate(documents(seed)):
+        voice = Voice(f"cut/{seed}/{number}")
+        cut_it = plain.kind != "chat" and voice.chance(FIM_RATE)
+        yield Document("fim", cut(plain.text, voice).text()) if cut_it else plain
+
+
+def cut(text: str, voice: Voice) -> Cut:
+    """Half of the cuts lie between words or lines, the other half anywhere."""
+    places = list(range(len(text) + 1))
+    if voice.chance(0.5):
+        places = [place for place in places if place in (0, len(text)) or text[place] in " \n"]
+    start = voice.choice(places)
+    end = voice.choice([place for place in places if start <= place <= start + LONGEST_MIDDLE])
+    return Cut(text[:start], text[start:end], text[end:])

@@ -1,0 +1,234 @@
+"""Train the bundled model on the corpus stream; resumes from its checkpoint and ends with a learning rate of zero.
+
+The schedule follows the larger of two fractions, tokens of the budget and time until ``--until``, so that
+a slow machine still ends annealed. Waits while ``training/runs/PAUSE`` exists.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch.nn.functional import cross_entropy
+
+from training.corpus import training_documents
+from training.model import build, export, token
+from training.tokenizer import EOS
+
+RUNS = Path(__file__).parent / "runs"
+TINY = Path(__file__).parent.parent / "ensue" / "tiny"
+STEP_TOKENS = 4096
+LENGTHS = (512, 512, 1024)  # of the sequences of a step, in turn
+SHARD_DOCUMENTS = 4000
+PEAK = 3e-3
+WARMUP = 0.01
+MINUTE = 60.0
+
+
+@dataclass
+class Progress:
+    """How far the run is. ``shard`` and ``offset`` say where the token stream goes on."""
+
+    started: float
+    step: int = 0
+    tokens: int = 0
+    shard: int = 0
+    offset: int = 0
+
+
+class Stream:
+    """Documents as one stream of tokens, each between beginning and end of text, made shard by shard."""
+
+    def __init__(self, tokenizer: Tokenizer, shard: int = 0, offset: int = 0) -> None:
+        self._tokenizer = tokenizer
+        self.shard = shard
+        self.offset = offset
+        self._tokens = self._shard_tokens()
+
+    def take(self, count: int) -> NDArray[np.int64]:
+        """The next ``count`` tokens and the one after, so that each has a target. A shard's short end is dropped."""
+        if self.offset + count >= len(self._tokens):
+            self.shard += 1
+            self.offset = 0
+            self._tokens = self._shard_tokens()
+        taken = self._tokens[self.offset : self.offset + count + 1]
+        self.offset += count
+        return taken
+
+    def _shard_tokens(self) -> NDArray[np.int64]:
+        texts = [document.text for document in islice(training_documents(f"shard {self.shard}"), SHARD_DOCUMENTS)]
+        end = [token(EOS)]
+        ids = [encoding.ids + end for encoding in self._tokenizer.encode_batch(texts)]
+        return np.concatenate([np.array(row, dtype=np.int64) for row in ids])
+
+
+def batches(stream: Stream, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Inputs and targets, each [rows, length] with rows × length = STEP_TOKENS."""
+    while True:
+        length = LENGTHS[step % len(LENGTHS)]
+        taken = torch.from_numpy(stream.take(STEP_TOKENS))
+        yield taken[:-1].view(-1, length), taken[1:].view(-1, length)
+        step += 1
+
+
+def learning_rate(fraction: float) -> float:
+    """A short linear rise, then a straight line to zero (https://arxiv.org/abs/2502.15938)."""
+    return PEAK * min(fraction / WARMUP, max(0.0, (1 - fraction) / (1 - WARMUP)))
+
+
+class Optimizers:
+    """Muon for the matrices inside the layers, AdamW for the embedding and the norms.
+
+    Muon is https://kellerjordan.github.io/posts/muon/, with updates scaled to the size of AdamW's, so that both
+    share one learning rate.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+        outer = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+        muon = torch.optim.Muon(inner, lr=PEAK, weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+        self._parts: tuple[torch.optim.Optimizer, ...] = (
+            muon,
+            torch.optim.AdamW(outer, lr=PEAK, betas=(0.9, 0.98), weight_decay=0.0),
+        )
+
+    def step(self, rate: float) -> None:
+        for part in self._parts:
+            for group in part.param_groups:
+                group["lr"] = rate
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def state(self) -> list[dict[str, Any]]:
+        return [part.state_dict() for part in self._parts]
+
+    def load(self, states: list[dict[str, Any]]) -> None:
+        for part, state in zip(self._parts, states, strict=True):
+            part.load_state_dict(state)
+
+
+def loss_of(model: torch.nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy in nats per token."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(input_ids=inputs, use_cache=False).logits
+    return cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+
+
+@dataclass(frozen=True)
+class Limits:
+    tokens: int
+    until: float  # seconds since the epoch
+
+    def fraction(self, progress: Progress) -> float:
+        by_time = (time.time() - progress.started) / max(1.0, self.until - progress.started)
+        return max(progress.tokens / self.tokens, by_time)
+
+
+class Run:
+    """A training run in a folder: checkpoint, log and the loop between them."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._limits = limits
+        self._model = build()
+        self._optimizers = Optimizers(self._model)
+        self._progress = Progress(started=time.time())
+        if self._checkpoint.exists():
+            self._load()
+        tokenizer = Tokenizer.from_file(str(TINY / "tokenizer.json"))
+        self._stream = Stream(tokenizer, self._progress.shard, self._progress.offset)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self._folder / "checkpoint.pt"
+
+    def _load(self) -> None:
+        state = torch.load(self._checkpoint, weights_only=True)
+        self._model.load_state_dict(state["model"])
+        self._optimizers.load(state["optimizers"])
+        self._progress = Progress(**state["progress"])
+
+    def _save(self) -> None:
+        """Write aside and rename, so that a kill leaves the old checkpoint or the whole one after it."""
+        self._progress.shard, self._progress.offset = self._stream.shard, self._stream.offset
+        state = {"model": self._model.state_dict(), "optimizers": self._optimizers.state()}
+        aside = self._checkpoint.with_suffix(".part")
+        torch.save(state | {"progress": asdict(self._progress)}, aside)
+        os.replace(aside, self._checkpoint)
+
+    def train(self, save_every: float = 4 * MINUTE) -> None:
+        """Steps until the limits, with a checkpoint every ``save_every`` seconds."""
+        saved = time.monotonic()
+        for inputs, targets in batches(self._stream, self._progress.step):
+            fraction = self._limits.fraction(self._progress)
+            if fraction >= 1:
+                break
+            self._step(inputs, targets, learning_rate(fraction))
+            if time.monotonic() - saved > save_every:
+                self._save()
+                saved = time.monotonic()
+            _wait_while_paused()
+        self._save()
+
+    def _step(self, inputs: torch.Tensor, targets: torch.Tensor, rate: float) -> None:
+        begin = time.monotonic()
+        loss = loss_of(self._model, inputs, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
+        self._optimizers.step(rate)
+        self._progress.step += 1
+        self._progress.tokens += inputs.numel()
+        if self._progress.step % 20 == 0:
+            self._log(float(loss.detach()), rate, inputs.numel() / (time.monotonic() - begin))
+
+    def _log(self, loss: float, rate: float, speed: float) -> None:
+        line: dict[str, object] = {"step": self._progress.step, "tokens": self._progress.tokens, "loss": round(loss, 4)}
+        line |= {"rate": round(rate, 6), "tokens_per_second": round(speed), "time": datetime.now().strftime("%H:%M:%S")}
+        with (self._folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def _wait_while_paused() -> None:
+    while (RUNS / "PAUSE").exists():
+        time.sleep(1)
+
+
+def export_checkpoint(checkpoint: Path, folder: Path) -> None:
+    export(torch.load(checkpoint, weights_only=True)["model"], folder)
+
+
+def clock(text: str) -> float:
+    """``HH:MM`` of today, as seconds since the epoch."""
+    hour, minute = text.split(":")
+    return datetime.now().replace(hour=int(hour), minute=int(minute), second=0).timestamp()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", default="tiny", help="name of the folder below training/runs")
+    parser.add_argument("--tokens", type=int, default=25_000_000, help="token budget")
+    parser.add_argument("--until", type=clock, default=float("inf"), help="HH:MM of today at which the run has ended")
+    parser.add_argument("--export", action="store_true", help="write the checkpoint to ensue/tiny and stop")
+    arguments = parser.parse_args()
+    folder = RUNS / arguments.run
+    if arguments.export:
+        export_checkpoint(folder / "checkpoint.pt", TINY)
+        return
+    os.nice(max(0, 19 - os.nice(0)))
+    torch.set_num_threads(2)
+    Run(folder, Limits(arguments.tokens, arguments.until)).train()
+
+
+if __name__ == "__main__":
+    main()
