@@ -17,7 +17,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from ensue.engine.rows import SampledToken, SampleRow
-from ensue.model.kernels.sampling import NOT_FINITE, choose_tokens, log_probabilities
+from ensue.model.kernels.sampling import choose_tokens, log_probabilities
+from ensue.model.kernels.vocabulary import NOT_FINITE
 from ensue.outputs import TokenLogprobs
 
 Array = npt.NDArray[Any]

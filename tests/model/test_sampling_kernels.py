@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensue.model.kernels.philox import philox, uniform
-from ensue.model.kernels.sampling import DRAW, NOT_FINITE, choose_tokens, log_probabilities
+from ensue.model.kernels.sampling import DRAW, choose_tokens, log_probabilities
+from ensue.model.kernels.vocabulary import NOT_FINITE
 
 Array = npt.NDArray[Any]
 INF = float("inf")

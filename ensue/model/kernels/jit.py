@@ -1,13 +1,19 @@
-"""The one way in which kernels are compiled; knows nothing of what they compute."""
+"""The one way in which kernels are compiled and cached; knows nothing of what they compute."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+_IMPORT = re.compile(rb"from ensue\.model\.kernels\.(\w+) import")
 
 
 def kernel(function: Kernel) -> Kernel:
@@ -21,3 +27,19 @@ def kernel(function: Kernel) -> Kernel:
 def parallel_kernel(function: Kernel) -> Kernel:
     """The same for a kernel whose `prange` shares out rows among Numba's threads."""
     return cast(Kernel, numba.njit(cache=True, error_model="numpy", nogil=True, parallel=True)(function))
+
+
+def find_shared_files(folder: Path) -> list[Path]:
+    """The files of kernels that kernels in other files call."""
+    names = {name for path in folder.glob("[!_]*.py") for name in _IMPORT.findall(path.read_bytes())}
+    return sorted(folder / f"{name.decode()}.py" for name in names)
+
+
+def cache_folder(folder: Path) -> str:
+    """Numba notices a change of a kernel's own file only; after a change of a shared file we look elsewhere."""
+    sources = b"".join(path.read_bytes() for path in find_shared_files(folder))
+    return str(folder / "__pycache__" / hashlib.blake2b(sources, digest_size=8).hexdigest())
+
+
+if "NUMBA_CACHE_DIR" not in os.environ:  # where the operator wants it
+    numba.config.CACHE_DIR = cache_folder(Path(__file__).parent)  # type: ignore[attr-defined]
