@@ -76,7 +76,7 @@ class KeyStore:
         with self._database.write() as connection:
             return self._insert(connection, name, scopes, expires_at)
 
-    def create_first(self, name: str = "first") -> str | None:
+    def create_first_key(self, name: str = "first") -> str | None:
         """Make an ordinary key where there is none, and return its token; None where there are keys.
 
         Of processes that start together, one makes it.

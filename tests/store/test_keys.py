@@ -128,17 +128,17 @@ async def test_the_cache_is_bounded_and_drops_the_oldest(keys: KeyStore, monkeyp
 
 
 async def test_the_first_key_is_ordinary_and_made_once(keys: KeyStore) -> None:
-    token = keys.create_first()
+    token = keys.create_first_key()
     assert token is not None
     assert (await keys.authenticate(token)).scopes == frozenset(DEFAULT_SCOPES)
-    assert keys.create_first() is None
+    assert keys.create_first_key() is None
     assert keys.count() == 1
 
 
 def test_of_processes_that_start_together_one_makes_the_first_key(url: str, database: Database) -> None:
     stores = [KeyStore(Database(url)) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        tokens = list(pool.map(KeyStore.create_first, stores))
+        tokens = list(pool.map(KeyStore.create_first_key, stores))
     assert sum(token is not None for token in tokens) == 1
     assert stores[0].count() == 1
     for store in stores:
