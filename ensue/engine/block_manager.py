@@ -1,0 +1,95 @@
+"""Which block of the cache belongs to whom: reference counts and copy-on-write. Knows block ids, not their contents."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+
+class BlockManager:
+    """Hands out blocks of `block_size` positions; a block table is a sequence's list of block ids.
+
+    Only blocks with one owner are written to: before a shared one is, its owner gets a copy.
+    """
+
+    def __init__(self, num_blocks: int, block_size: int) -> None:
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self._free = deque(range(num_blocks))
+        self._num_owners = [0] * num_blocks
+        self._tainted: set[int] = set()  # hold numbers that are not finite; wiped before the next owner
+        self._to_zero: list[int] = []
+
+    @property
+    def num_free(self) -> int:
+        return len(self._free)
+
+    @property
+    def num_used(self) -> int:
+        return self.num_blocks - self.num_free
+
+    def num_needed(self, table: list[int], start: int, end: int) -> int:
+        """Blocks that `extend` would take."""
+        return max(0, self._num_blocks_for(end) - len(table)) + sum(1 for _ in self._shared(table, start, end))
+
+    def extend(self, table: list[int], start: int, end: int) -> list[tuple[int, int]]:
+        """Make positions [start, end) writable; [0, start) are computed.
+
+        Returns:
+            Block copies to make first, as (source, destination).
+        """
+        assert self.num_needed(table, start, end) <= self.num_free
+        copies = []
+        for index in list(self._shared(table, start, end)):
+            copy = self._take()
+            copies.append((table[index], copy))
+            self._drop(table[index])
+            table[index] = copy
+        table.extend(self._take() for _ in range(self._num_blocks_for(end) - len(table)))
+        return copies
+
+    def fork(self, table: list[int]) -> list[int]:
+        """A second table over the same blocks."""
+        for block in table:
+            self._num_owners[block] += 1
+        return list(table)
+
+    def release(self, table: list[int], *, is_tainted: bool = False) -> None:
+        """Give a sequence's blocks back; tainted ones are wiped before they are used again."""
+        if is_tainted:
+            self._tainted.update(table)
+        for block in table:
+            self._drop(block)
+        table.clear()
+
+    def take_blocks_to_zero(self) -> list[int]:
+        """Freed tainted blocks; the caller wipes them before the next step writes to the cache."""
+        blocks, self._to_zero = self._to_zero, []
+        return blocks
+
+    def num_owners(self, block: int) -> int:
+        return self._num_owners[block]
+
+    def _shared(self, table: list[int], start: int, end: int) -> Iterable[int]:
+        """Indices of the table's blocks that positions [start, end) touch and that have other owners."""
+        touched = range(start // self.block_size, min(len(table), self._num_blocks_for(end)))
+        return (index for index in touched if self._num_owners[table[index]] > 1)
+
+    def _num_blocks_for(self, num_positions: int) -> int:
+        return -(-num_positions // self.block_size)
+
+    def _take(self) -> int:
+        block = self._free.popleft()
+        assert self._num_owners[block] == 0
+        self._num_owners[block] = 1
+        return block
+
+    def _drop(self, block: int) -> None:
+        self._num_owners[block] -= 1
+        assert self._num_owners[block] >= 0
+        if self._num_owners[block]:
+            return
+        self._free.append(block)
+        if block in self._tainted:
+            self._tainted.discard(block)
+            self._to_zero.append(block)

@@ -1,0 +1,272 @@
+"""The step loop's one turn: schedule, run, update. Requests in, token outputs out; knows no sockets and no tensors."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from ensue.engine.block_manager import BlockManager
+from ensue.engine.rows import SampledToken
+from ensue.engine.scheduler import ScheduledSequence, Scheduler, SchedulerOutput
+from ensue.engine.sequence import Handle, Sequence
+from ensue.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
+from ensue.outputs import PROMPT, EngineInfo, EngineStats, FinishReason, Timings, TokenLogprobs, TokenOutput
+from ensue.request import GenerationRequest
+
+Output = tuple[Handle, TokenOutput]
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """What the model runner found for one scheduled sequence."""
+
+    sampled: SampledToken | None = None  # where the last row chooses a token
+    prompt_logprobs: TokenLogprobs | None = None  # of the positions `scored`, where there are any
+
+
+class Runner(Protocol):
+    """The model, as the step loop sees it."""
+
+    def run(self, work: SchedulerOutput) -> list[RowResult]:
+        """Compute one step; one result per scheduled sequence, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How much may wait."""
+
+    max_requests: int
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Room in the waiting queue."""
+
+    num_requests: int
+    num_tokens: int
+
+
+class LLMEngine:
+    """Turns requests into tokens, a step at a time. Not thread-safe: calls come between steps."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        info: EngineInfo,
+        max_num_batched_tokens: int,
+        limits: QueueLimits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.info = info
+        self._runner = runner
+        self._limits = limits
+        self._clock, self._now = clock, now
+        blocks = BlockManager(info.num_blocks, info.block_size)
+        self._scheduler = Scheduler(blocks, info.max_num_seqs, max_num_batched_tokens)
+        self._requests: dict[Handle, list[Sequence]] = {}  # live samples
+        self._outputs: list[Output] = []  # made between steps
+        self._num_arrivals = self._num_steps = self._num_prompt_tokens = self._num_generated = 0
+
+    # ---- requests
+
+    def add(self, handle: Handle, request: GenerationRequest) -> None:
+        """Queue a request.
+
+        Raises:
+            InvalidRequest: it can never run on this engine.
+        """
+        check(request, self.info)
+        self._num_arrivals += 1
+        samples = [
+            Sequence(handle, request, sample, self._num_arrivals, self._clock())
+            for sample in range(request.num_samples)
+        ]
+        leader, *siblings = samples
+        leader.siblings = siblings
+        self._requests[handle] = samples
+        self._scheduler.add(leader)
+
+    def stop(self, handle: Handle, sample_index: int) -> None:
+        """End one sample, where it still runs; its output says `abort`."""
+        for sequence in list(self._requests.get(handle, ())):
+            if sequence.sample == sample_index:
+                self._finish(sequence, FinishReason.ABORT)
+                self._outputs.append((handle, self._output(sequence)))
+
+    def abort(self, handle: Handle) -> None:
+        """End all samples of a request; nothing more is said of it."""
+        for sequence in list(self._requests.get(handle, ())):
+            self._finish(sequence, FinishReason.ABORT)
+        self._outputs = [(h, output) for h, output in self._outputs if h != handle]
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._requests or self._outputs)
+
+    # ---- steps
+
+    def step(self) -> list[Output]:
+        """Compute one step and return what it brought."""
+        self._expire()
+        work = self._scheduler.schedule()
+        self._note_scheduled(work)
+        results = self._runner.run(work) if work.scheduled or work.blocks_to_zero else []
+        for item, result in zip(work.scheduled, results, strict=True):
+            self._outputs.extend((item.sequence.handle, output) for output in self._update(item, result))
+        self._num_steps += bool(work.scheduled)
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def _update(self, item: ScheduledSequence, result: RowResult) -> Iterator[TokenOutput]:
+        sequence = item.sequence
+        sequence.num_computed = item.end
+        if result.prompt_logprobs is not None:
+            if any(map(math.isnan, result.prompt_logprobs.chosen)):
+                yield from self._fail(sequence.handle, "not_finite")
+                return
+            yield self._prompt_slice(sequence, item.scored, result.prompt_logprobs)
+        if sequence.num_computed >= sequence.num_prompt_tokens and sequence.siblings:
+            self._scheduler.fork(sequence)
+        if result.sampled is not None:
+            yield self._take(sequence, result.sampled)
+        elif sequence.request.max_tokens == 0 and sequence.num_to_compute == 0:
+            yield from self._finish_all(sequence.handle, FinishReason.LENGTH)
+
+    def _take(self, sequence: Sequence, token: SampledToken) -> TokenOutput:
+        """Append a chosen token."""
+        if not token.is_finite:
+            self._finish(sequence, FinishReason.ERROR, is_tainted=True)
+            return self._output(sequence, error_code="not_finite")
+        if sequence.first_token_at is None:
+            sequence.first_token_at = self._clock()
+        sequence.append(token, self.info.max_model_len)
+        self._num_generated += 1
+        if sequence.finish_reason is not None:
+            self._finish(sequence, sequence.finish_reason)
+        return self._output(sequence, token)
+
+    def _prompt_slice(self, sequence: Sequence, scored: range, logprobs: TokenLogprobs) -> TokenOutput:
+        sequence.next_to_score = scored.stop
+        return TokenOutput(
+            sample_index=PROMPT,
+            token_ids=tuple(sequence.token_ids[scored.start : scored.stop]),
+            logprobs=logprobs,
+            prompt_start=scored.start,
+        )
+
+    def _output(
+        self, sequence: Sequence, token: SampledToken | None = None, error_code: str | None = None
+    ) -> TokenOutput:
+        """News of one sample."""
+        is_first_of_request = sequence.sample == 0 and sequence.num_generated == (token is not None)
+        return TokenOutput(
+            sample_index=sequence.sample,
+            token_ids=() if token is None else (token.token_id,),
+            logprobs=None if token is None or sequence.request.num_logprobs is None else _as_columns(token),
+            finish_reason=sequence.finish_reason,
+            stop_token_id=None if token is None else sequence.stop_token_id,
+            error_code=error_code,
+            num_cached_tokens=0 if is_first_of_request else None,
+            timings=self._timings(sequence) if sequence.is_finished else None,
+        )
+
+    def _timings(self, sequence: Sequence) -> Timings:
+        now = self._clock()
+        scheduled_at = now if sequence.scheduled_at is None else sequence.scheduled_at
+        first_token_at = now if sequence.first_token_at is None else sequence.first_token_at
+        return Timings(scheduled_at - sequence.added_at, first_token_at - scheduled_at, sequence.num_preemptions)
+
+    # ---- ends
+
+    def _finish(self, sequence: Sequence, reason: FinishReason, *, is_tainted: bool = False) -> None:
+        """Take a sample out of the queues and give its blocks back."""
+        sequence.finish_reason = reason
+        samples = self._requests[sequence.handle]
+        samples.remove(sequence)
+        leader = next((s for s in samples if sequence in s.siblings), None)
+        if leader is not None:
+            leader.siblings.remove(sequence)
+        else:
+            self._scheduler.remove(sequence, is_tainted=is_tainted)
+        if not samples:
+            del self._requests[sequence.handle]
+
+    def _finish_all(
+        self, handle: Handle, reason: FinishReason, error_code: str | None = None, *, is_tainted: bool = False
+    ) -> Iterator[TokenOutput]:
+        for sequence in reversed(self._requests[handle].copy()):  # the one that leads its siblings last
+            self._finish(sequence, reason, is_tainted=is_tainted)
+            yield self._output(sequence, error_code=error_code)
+
+    def _fail(self, handle: Handle, error_code: str) -> Iterator[TokenOutput]:
+        return self._finish_all(handle, FinishReason.ERROR, error_code, is_tainted=True)
+
+    def _expire(self) -> None:
+        """End the requests whose deadline has passed."""
+        now = self._now()
+        late = [
+            h for h, s in self._requests.items() if s[0].request.deadline is not None and s[0].request.deadline < now
+        ]
+        for handle in late:
+            outputs = self._finish_all(handle, FinishReason.ERROR, "request_timeout")
+            self._outputs.extend((handle, output) for output in outputs)
+
+    # ---- figures
+
+    def _note_scheduled(self, work: SchedulerOutput) -> None:
+        for item in work.scheduled:
+            if item.sequence.scheduled_at is None:
+                item.sequence.scheduled_at = self._clock()
+            self._num_prompt_tokens += max(0, min(item.end, item.sequence.num_prompt_tokens) - item.start)
+
+    def stats(self) -> EngineStats:
+        scheduler = self._scheduler
+        return EngineStats(
+            num_running=len(scheduler.running),
+            num_waiting=sum(len(s) for s in self._requests.values()) - len(scheduler.running),
+            num_used_blocks=scheduler.blocks.num_used,
+            num_blocks=scheduler.blocks.num_blocks,
+            num_steps=self._num_steps,
+            num_preemptions=scheduler.num_preemptions,
+            num_prompt_tokens=self._num_prompt_tokens,
+            num_generation_tokens=self._num_generated,
+        )
+
+    def credit(self) -> Credit:
+        """Room left for requests that no step has touched yet."""
+        queued = [s for s in self._scheduler.waiting if s.scheduled_at is None]
+        return Credit(
+            max(0, self._limits.max_requests - len(queued)),
+            max(0, self._limits.max_tokens - sum(s.num_prompt_tokens for s in queued)),
+        )
+
+
+def check(request: GenerationRequest, info: EngineInfo) -> None:
+    """Refuse what can never run. Pure, so that it can be called from any thread.
+
+    Raises:
+        InvalidRequest: with the field in `param`.
+    """
+    num_prompt_tokens, limit = len(request.prompt_token_ids), min(info.max_model_len, info.max_request_tokens)
+    if not num_prompt_tokens:
+        raise InvalidRequest("The prompt has no tokens.", param="prompt")
+    if not all(0 <= token_id < info.logits_width for token_id in request.prompt_token_ids):
+        raise InvalidRequest(f"Token ids must be from 0 to {info.logits_width - 1}.", param="prompt")
+    if num_prompt_tokens + request.max_tokens > limit:
+        raise ContextLengthExceeded(
+            f"This model's maximum context length is {limit} tokens; the prompt has {num_prompt_tokens} and "
+            f"max_tokens is {request.max_tokens}.",
+            param="max_tokens",
+        )
+    if request.beam is not None or request.grammar is not None:
+        raise UnsupportedParameter("This engine serves neither beam search nor guided decoding.")
+
+
+def _as_columns(token: SampledToken) -> TokenLogprobs:
+    return TokenLogprobs((token.logprob,), (token.rank,), (token.top_ids,), (token.top_logprobs,))

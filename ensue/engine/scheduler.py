@@ -1,0 +1,154 @@
+"""What the next step computes: which tokens of which sequences, under a budget of tokens, slots and blocks.
+
+There is no prefill and no decode: a step is a list of (sequence, interval of positions). A prompt's chunk, a newest
+token and a recomputed one are the same thing. Knows no tensors, no texts, no sockets.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, field
+
+from ensue.engine.block_manager import BlockManager
+from ensue.engine.sequence import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledSequence:
+    """Positions [start, end) of a sequence, to be computed in this step."""
+
+    sequence: Sequence
+    start: int
+    end: int
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the last row chooses the sequence's next token."""
+        return self.end == self.sequence.num_tokens and self.sequence.request.max_tokens > 0
+
+    @property
+    def scored(self) -> range:
+        """Positions of the prompt tokens that these rows predict and whose log-probabilities are wanted."""
+        sequence = self.sequence
+        if sequence.request.num_prompt_logprobs is None:
+            return range(0)
+        return range(max(self.start + 1, sequence.next_to_score), min(self.end + 1, sequence.num_prompt_tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerOutput:
+    """One step: wipe blocks, copy blocks, then compute."""
+
+    scheduled: list[ScheduledSequence] = field(default_factory=list)
+    blocks_to_zero: list[int] = field(default_factory=list)
+    blocks_to_copy: list[tuple[int, int]] = field(default_factory=list)  # (source, destination)
+
+
+class Scheduler:
+    """Keeps the running and the waiting sequences, both in the order of service.
+
+    A waiting sequence may hold blocks: those of a prompt that another sample has computed. They are taken back first
+    when blocks run out, then those of the youngest running sequence; what was lost is computed again later.
+    """
+
+    def __init__(self, blocks: BlockManager, max_num_seqs: int, max_num_batched_tokens: int) -> None:
+        self.blocks = blocks
+        self.running: list[Sequence] = []
+        self.waiting: list[Sequence] = []
+        self.num_preemptions = 0
+        self._max_num_seqs = max_num_seqs
+        self._max_num_batched_tokens = max(max_num_batched_tokens, max_num_seqs)
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a sequence behind those before it in the order of service."""
+        _insert(self.waiting, sequence)
+
+    def schedule(self) -> SchedulerOutput:
+        """Choose the next step: the newest token of each running sequence has its place, the rest goes to chunks."""
+        work = SchedulerOutput(blocks_to_zero=self.blocks.take_blocks_to_zero())
+        budget = self._max_num_batched_tokens - sum(s.num_to_compute == 1 for s in self.running)
+        num_preemptions = self.num_preemptions
+        for sequence in list(self.running):
+            num_tokens = 1 if sequence.num_to_compute == 1 else min(sequence.num_to_compute, budget)
+            if num_tokens and not sequence.is_preempted and self._make_room(sequence, num_tokens):
+                budget -= num_tokens if sequence.num_to_compute > 1 else 0
+                self._schedule(sequence, num_tokens, work)
+        if self.num_preemptions == num_preemptions:
+            self._admit(budget, work)
+        return work
+
+    def fork(self, leader: Sequence) -> None:
+        """Let the samples that wait for this prompt share its blocks; each computes the last position itself."""
+        for sibling in leader.siblings:
+            sibling.block_table = self.blocks.fork(leader.block_table)
+            sibling.num_computed = leader.num_prompt_tokens - 1
+            sibling.next_to_score = leader.num_prompt_tokens
+            self.add(sibling)
+        leader.siblings = []
+
+    def remove(self, sequence: Sequence, *, is_tainted: bool = False) -> None:
+        """Forget a sequence that has ended. Where others wait for its prompt, the first of them goes on with it."""
+        queue = self.running if sequence in self.running else self.waiting
+        queue.remove(sequence)
+        if not sequence.siblings:
+            self.blocks.release(sequence.block_table, is_tainted=is_tainted)
+            return
+        heir, *siblings = sequence.siblings
+        heir.take_over(sequence, siblings)
+        _insert(queue, heir)
+
+    def _admit(self, budget: int, work: SchedulerOutput) -> None:
+        """Start waiting sequences in order, each when there is room for all of it."""
+        while budget > 0 and self.waiting and len(self.running) < self._max_num_seqs:
+            sequence = self.waiting[0]
+            num_needed = self.blocks.num_needed(sequence.block_table, sequence.num_computed, sequence.num_tokens)
+            while num_needed > self.blocks.num_free and not self.running and self._reclaim_from_waiting(sequence):
+                num_needed = self.blocks.num_needed(sequence.block_table, sequence.num_computed, sequence.num_tokens)
+            if num_needed > self.blocks.num_free:
+                return
+            self.waiting.pop(0)
+            sequence.is_preempted = False
+            _insert(self.running, sequence)
+            num_tokens = min(sequence.num_to_compute, budget)
+            budget -= num_tokens
+            self._schedule(sequence, num_tokens, work)
+
+    def _schedule(self, sequence: Sequence, num_tokens: int, work: SchedulerOutput) -> None:
+        start, end = sequence.num_computed, sequence.num_computed + num_tokens
+        work.blocks_to_copy.extend(self.blocks.extend(sequence.block_table, start, end))
+        work.scheduled.append(ScheduledSequence(sequence, start, end))
+
+    def _make_room(self, sequence: Sequence, num_tokens: int) -> bool:
+        """Take blocks from the youngest until these tokens fit; false if the sequence itself was the youngest."""
+        start, end = sequence.num_computed, sequence.num_computed + num_tokens
+        while self.blocks.num_needed(sequence.block_table, start, end) > self.blocks.num_free:
+            if self._reclaim_from_waiting(sequence):
+                continue
+            youngest = self.running[-1]
+            self._preempt(youngest)
+            if youngest is sequence:
+                return False
+        return True
+
+    def _reclaim_from_waiting(self, sequence: Sequence) -> bool:
+        """Take the blocks of the youngest waiting sequence (but this one) that holds any; false if none does."""
+        holders = [s for s in self.waiting if s.block_table and s is not sequence]
+        if holders:
+            self._take_back(holders[-1])
+        return bool(holders)
+
+    def _preempt(self, sequence: Sequence) -> None:
+        self.running.remove(sequence)
+        self._take_back(sequence)
+        sequence.is_preempted = True
+        sequence.num_preemptions += 1
+        self.num_preemptions += 1
+        self.add(sequence)
+
+    def _take_back(self, sequence: Sequence) -> None:
+        self.blocks.release(sequence.block_table)
+        sequence.num_computed = 0
+
+
+def _insert(queue: list[Sequence], sequence: Sequence) -> None:
+    bisect.insort(queue, sequence, key=lambda s: s.key)

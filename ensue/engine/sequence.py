@@ -1,0 +1,99 @@
+"""One running generation: its tokens, its blocks, how far it is computed. Plain data with one owner, the scheduler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ensue.engine.rows import SampledToken, SampleRow
+from ensue.outputs import FinishReason
+from ensue.request import GenerationRequest
+
+Handle = tuple[int, int]  # (client, that client's number for the request)
+
+
+@dataclass(eq=False, slots=True)
+class Sequence:
+    """One sample of a request.
+
+    Intervals over token_ids: [0, num_computed) is in the cache · [num_computed, num_tokens) is to be computed.
+    A sequence is decoding when one token is left to compute, its newest one.
+    """
+
+    handle: Handle
+    request: GenerationRequest
+    sample: int  # 0 … num_samples − 1, as the outputs count
+    arrival: int
+    added_at: float
+    token_ids: list[int] = field(default_factory=list)
+    block_table: list[int] = field(default_factory=list)
+    num_computed: int = 0
+    next_to_score: int = 1  # position of the first prompt token whose logprob was not sent yet
+    siblings: list[Sequence] = field(default_factory=list)  # wait for this one to compute the prompt they share
+    finish_reason: FinishReason | None = None
+    is_preempted: bool = False
+    num_preemptions: int = 0
+    scheduled_at: float | None = None
+    first_token_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.token_ids = [*self.request.prompt_token_ids, *self.request.resumed_token_ids]
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """The order of service: priority, then first come, first served."""
+        return (self.request.priority, self.arrival, self.sample)
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.token_ids)
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        return len(self.request.prompt_token_ids)
+
+    @property
+    def num_generated(self) -> int:
+        return self.num_tokens - self.num_prompt_tokens
+
+    @property
+    def num_to_compute(self) -> int:
+        return self.num_tokens - self.num_computed
+
+    @property
+    def is_finished(self) -> bool:
+        return self.finish_reason is not None
+
+    def take_over(self, leader: Sequence, siblings: list[Sequence]) -> None:
+        """Go on with the prompt that an ended sample was computing for all."""
+        self.block_table, leader.block_table = leader.block_table, []
+        self.num_computed, self.next_to_score = leader.num_computed, leader.next_to_score
+        self.scheduled_at, self.is_preempted = leader.scheduled_at, leader.is_preempted
+        self.siblings, leader.siblings = siblings, []
+
+    def sample_row(self) -> SampleRow:
+        """How to choose the token after the last one."""
+        request = self.request
+        return SampleRow(
+            sampling=request.sampling,
+            seed=request.seed,
+            sample_index=request.first_sample_index + self.sample,
+            position=self.num_tokens,
+            num_logprobs=request.num_logprobs,
+        )
+
+    def append(self, token: SampledToken, max_model_len: int) -> None:
+        """Take a chosen token, and finish where the request says so."""
+        self.token_ids.append(token.token_id)
+        request = self.request
+        ends = token.token_id in request.end_token_ids or token.token_id in request.stop_token_ids
+        if ends and self.num_generated >= request.min_tokens:
+            self.finish_reason = FinishReason.STOP
+        elif self.num_generated >= request.max_tokens or self.num_tokens >= max_model_len:
+            self.finish_reason = FinishReason.LENGTH
+
+    @property
+    def stop_token_id(self) -> int | None:
+        """The stop token that ended it; None where an end token did."""
+        last = self.token_ids[-1]
+        is_stop = self.finish_reason is FinishReason.STOP and last not in self.request.end_token_ids
+        return last if is_stop else None

@@ -1,0 +1,121 @@
+"""A toy language model for the step loop: it really reads its context through block tables.
+
+Its paged memory keeps, per position, a hash of all tokens up to there. A wrong table, a missing copy or a block shared
+by accident gives a wrong hash, and so wrong tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence as Ordered
+
+from ensue.engine.llm_engine import LLMEngine, QueueLimits, RowResult
+from ensue.engine.rows import SampledToken
+from ensue.engine.scheduler import SchedulerOutput
+from ensue.engine.sequence import Handle
+from ensue.outputs import EngineInfo, TokenLogprobs, TokenOutput
+from ensue.request import GenerationRequest
+from ensue.sampling_params import SamplingParams
+
+WIDTH, BLOCK_SIZE = 97, 4
+
+
+def mix(*values: int) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(values).encode(), digest_size=6).digest(), "big")
+
+
+def next_token(context: Ordered[int], seed: int, sample: int) -> int:
+    """What the toy model says after a context, computed without any cache."""
+    state = 0
+    for token in context:
+        state = mix(state, token)
+    return mix(state, seed, sample, len(context)) % WIDTH
+
+
+class ToyRunner:
+    """Runs steps over a paged memory of hashes."""
+
+    def __init__(self, num_blocks: int) -> None:
+        self.memory: list[list[int | None]] = [[None] * BLOCK_SIZE for _ in range(num_blocks)]
+
+    def run(self, work: SchedulerOutput) -> list[RowResult]:
+        for block in work.blocks_to_zero:
+            self.memory[block] = [None] * BLOCK_SIZE
+        for source, destination in work.blocks_to_copy:
+            self.memory[destination] = list(self.memory[source])
+        return [
+            self._compute(item.sequence, item.start, item.end, item.is_sampled, item.scored) for item in work.scheduled
+        ]
+
+    def _compute(self, sequence, start, end, is_sampled, scored):  # type: ignore[no-untyped-def]
+        table = sequence.block_table
+        for position in range(start, end):
+            before = 0
+            if position:
+                before = self.memory[table[(position - 1) // BLOCK_SIZE]][(position - 1) % BLOCK_SIZE]
+            assert before is not None, "reads a position that nobody computed"
+            self.memory[table[position // BLOCK_SIZE]][position % BLOCK_SIZE] = mix(
+                before, sequence.token_ids[position]
+            )
+        state = self.memory[table[(end - 1) // BLOCK_SIZE]][(end - 1) % BLOCK_SIZE]
+        row = sequence.sample_row()
+        token = SampledToken(mix(state, row.seed, row.sample_index, row.position) % WIDTH) if is_sampled else None
+        columns = TokenLogprobs(
+            tuple(-float(p) for p in scored), (1,) * len(scored), ((),) * len(scored), ((),) * len(scored)
+        )
+        return RowResult(token, columns if scored else None)
+
+
+def make_request(
+    prompt: Ordered[int], *, max_tokens: int = 8, num_samples: int = 1, seed: int = 0, **more: object
+) -> GenerationRequest:
+    return GenerationRequest(
+        request_id="r",
+        prompt_token_ids=tuple(prompt),
+        sampling=SamplingParams(),
+        seed=seed,
+        max_tokens=max_tokens,
+        num_samples=num_samples,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def make_engine(num_blocks: int = 32, *, max_num_seqs: int = 4, budget: int = 8, max_model_len: int = 64) -> LLMEngine:
+    info = EngineInfo(
+        max_model_len=max_model_len,
+        max_request_tokens=num_blocks * BLOCK_SIZE,
+        logits_width=WIDTH,
+        end_token_ids=(),
+        block_size=BLOCK_SIZE,
+        max_num_seqs=max_num_seqs,
+        num_blocks=num_blocks,
+        fingerprint="fp",
+        row_independent=True,
+    )
+    return LLMEngine(ToyRunner(num_blocks), info, budget, QueueLimits(100, 10_000))
+
+
+def run_to_end(engine: LLMEngine, max_steps: int = 2000) -> dict[tuple[Handle, int], TokenOutput]:
+    """Step until nothing is left; the merged outputs by (handle, sample)."""
+    merged: dict[tuple[Handle, int], TokenOutput] = {}
+    for _ in range(max_steps):
+        if not engine.has_work:
+            return merged
+        collect(engine, merged)
+    raise AssertionError("the engine does not come to an end")
+
+
+def collect(engine: LLMEngine, merged: dict[tuple[Handle, int], TokenOutput]) -> None:
+    for handle, output in engine.step():
+        key = (handle, output.sample_index)
+        merged[key] = merged[key].merge(output) if key in merged else output
+
+
+def expected(request: GenerationRequest, sample: int) -> tuple[int, ...]:
+    """The tokens of one sample, from the definition of the toy model."""
+    tokens = list(request.prompt_token_ids)
+    for _ in range(request.max_tokens):
+        tokens.append(next_token(tokens, request.seed, request.first_sample_index + sample))
+        if tokens[-1] in (*request.end_token_ids, *request.stop_token_ids):
+            break
+    return tuple(tokens[len(request.prompt_token_ids) :])
