@@ -6,8 +6,10 @@ Knows shapes and rows, not what the layers are for.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -72,17 +74,17 @@ def _can_pack(dtype: torch.dtype) -> bool:
 class RowRule:
     """How many rows a call may have so that a row's bits don't depend on the others; equal bounds are a fixed block."""
 
-    min_rows: int = 4  # fewer are padded
-    max_rows: int = 256  # more are split
+    min_rows: int = 4  # fewer are padded; 1 to 3 are slower than 4, too
+    max_rows: int = 257  # more are split
 
 
 class Linear:
-    """y = x · weightᵀ + bias, then one fused step."""
+    """y = x · weightᵀ + bias, then at most one more step: silu(y), y · multiply or y + add."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, path: LinearPath, *, is_fused: bool = True) -> None:
         """
         Args:
-            weight: [out, in].
+            weight: [out, in]; packed paths convert it, and keep no reference to it.
             bias: [out] or None.
             is_fused: False if activation, multiply and add are never used (a head), which spares their self-test.
         """
@@ -90,16 +92,70 @@ class Linear:
         self.path = path
         self.is_fused = is_fused
         self.rows = RowRule()  # replaced by the self-test
-        self._weight = weight
-        self._bias = bias
+        dtype = _DTYPES.get(path, weight.dtype)
+        self._bias = None if bias is None else bias.to(dtype)
+        self._weight = weight.to(dtype)
+        if path is not LinearPath.PLAIN:
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous(), None)
+
+    @property
+    def has_bias(self) -> bool:
+        return self._bias is not None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of inputs and outputs."""
+        return self._weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self._weight.device
 
     def __call__(
-        self, x: Tensor, *, activation: str | None = None, multiply: Tensor | None = None, add: Tensor | None = None
+        self,
+        x: Tensor,
+        *,
+        activation: Literal["silu"] | None = None,
+        multiply: Tensor | None = None,
+        add: Tensor | None = None,
     ) -> Tensor:
-        """x [rows, in] → [rows, out]; at most one of activation="silu", multiply and add ([rows, out])."""
-        y = F.linear(x, self._weight, self._bias)
-        if activation is not None:
-            return F.silu(y)
-        if multiply is not None:
-            return y * multiply
-        return y if add is None else y + add
+        """x [rows, in] → [rows, out]; at most one of activation, multiply and add ([rows, out])."""
+        assert (activation is not None) + (multiply is not None) + (add is not None) <= self.is_fused
+        step = "swish" if activation else "mul" if multiply is not None else "none" if add is None else "add"
+        other = add if multiply is None else multiply
+        if self.rows.min_rows <= x.shape[0] <= self.rows.max_rows:
+            return self._compute(x, step, other)
+        return self._compute_in_blocks(x, step, other)
+
+    def _compute_in_blocks(self, x: Tensor, step: str, other: Tensor | None) -> Tensor:
+        """Split the rows, and pad the last block."""
+        out = x.new_empty(x.shape[0], self.out_features)
+        for start in range(0, x.shape[0], self.rows.max_rows):
+            end = min(start + self.rows.max_rows, x.shape[0])
+            block = _pad(x[start:end], self.rows.min_rows)
+            padded_other = None if other is None else _pad(other[start:end], self.rows.min_rows)
+            out[start:end] = self._compute(block, step, padded_other)[: end - start]
+        return out
+
+    def _compute(self, x: Tensor, step: str, other: Tensor | None) -> Tensor:
+        x = x.contiguous()
+        if self.path is LinearPath.PLAIN:
+            return _STEPS[step](F.linear(x, self._weight, self._bias), other)
+        if other is None:
+            y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, step, [], "")
+        else:
+            y = torch.ops.mkldnn._linear_pointwise.binary(x, other.contiguous(), self._weight, self._bias, step)
+        return y
+
+
+_DTYPES = {LinearPath.BF16_PACKED: torch.bfloat16, LinearPath.FP32_PACKED: torch.float32}
+_STEPS: dict[str, Callable[[Tensor, Any], Tensor]] = {
+    "none": lambda y, _: y,
+    "swish": lambda y, _: F.silu(y),
+    "mul": torch.mul,
+    "add": torch.add,
+}
+
+
+def _pad(x: Tensor, rows: int) -> Tensor:
+    return x if x.shape[0] >= rows else F.pad(x, (0, 0, 0, rows - x.shape[0]))

@@ -5,10 +5,15 @@ One signature each; the device of the input chooses between our CPU kernels and 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ensue.model import torch_ops
+from ensue.model.arrays import as_array, is_for_kernels
+from ensue.model.kernels import rowwise
+
+_MANY = 1 << 15  # elements from which on it pays to wake other threads
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -16,9 +21,17 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
     Args:
         x: bfloat16 or float32 [..., size].
-        weight: [size], of the dtype of x or float32.
+        weight: [size].
     """
-    return torch_ops.rms_norm(x, weight, eps)
+    if not is_for_kernels(x):
+        return torch_ops.rms_norm(x, weight, eps)
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    run = rowwise.rms_norm_rows_parallel if x.numel() >= _MANY else rowwise.rms_norm_rows
+    size = x.shape[-1]
+    weights = as_array(weight.to(x.dtype))
+    run(as_array(x).reshape(-1, size), weights, np.float32(eps), as_array(out).reshape(-1, size))
+    return out
 
 
 def rope_table(inverse_frequencies: Tensor, length: int, scale: float = 1.0) -> Tensor:
@@ -56,4 +69,15 @@ def rope(
     Returns:
         q and k, contiguous.
     """
-    return torch_ops.rope(q, k, positions, table, q_norm, k_norm, eps)
+    if not is_for_kernels(q):
+        return torch_ops.rope(q, k, positions, table, q_norm, k_norm, eps)
+    return _turn(q, positions, table, q_norm, eps), _turn(k, positions, table, k_norm, eps)
+
+
+def _turn(x: Tensor, positions: Tensor, table: Tensor, norm: Tensor | None, eps: float) -> Tensor:
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    run = rowwise.rope_rows_parallel if x.numel() >= _MANY else rowwise.rope_rows
+    weights = as_array(x.new_empty(0) if norm is None else norm.to(x.dtype))
+    run(as_array(x), weights, np.float32(eps), as_array(positions), as_array(table), as_array(out))
+    return out

@@ -40,30 +40,11 @@ def write_cache(keys: Tensor, values: Tensor, k: Tensor, v: Tensor, slots: Tenso
     values[blocks, :, offsets] = v
 
 
-def attend(
-    q: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    positions: Tensor,
-    query_start: list[int],
-    block_tables: Tensor,
-    window: int | None,
-    scale: float,
-) -> Tensor:
-    """Softmax attention of each sequence's queries [tokens, heads, head_dim] over its cached keys and values."""
-    out = torch.empty_like(q)
-    for sequence, (start, end) in enumerate(zip(query_start, query_start[1:], strict=False)):
-        if start < end:
-            rows = positions[start:end].long()
-            blocks = block_tables[sequence, : int(rows[-1]) // keys.shape[3] + 1].long()
-            k = keys[blocks].permute(1, 0, 3, 2).flatten(1, 2)  # [kv_heads, length, head_dim]
-            v = values[blocks].transpose(0, 1).flatten(1, 2)
-            out[start:end] = attend_sequence(q[start:end], k, v, rows, window, scale)
-    return out.flatten(1)
+def attend(q: Tensor, k: Tensor, v: Tensor, positions: Tensor, window: int | None, scale: float) -> Tensor:
+    """Softmax attention of q [tokens, heads, head_dim] at `positions` over k and v [kv_heads, length, head_dim].
 
-
-def attend_sequence(q: Tensor, k: Tensor, v: Tensor, positions: Tensor, window: int | None, scale: float) -> Tensor:
-    """q [tokens, heads, head_dim] at `positions`, over k and v [kv_heads, length, head_dim] from position 0."""
+    A query sees positions up to its own, the last `window` of them.
+    """
     group = q.shape[1] // k.shape[0]
     columns = torch.arange(k.shape[1], device=q.device)
     distance = positions[:, None] - columns  # [tokens, length]
