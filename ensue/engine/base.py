@@ -42,6 +42,10 @@ class Engine(Protocol):
     def phase(self) -> str:
         """One of `starting`, a loading phase's name, `ready`, `stalled`, `dead`, `draining`."""
 
+    @property
+    def phase_elapsed_s(self) -> float:
+        """Seconds since the phase began."""
+
     async def generate(self, request: GenerationRequest) -> Generation:
         """Accept the request, or raise; whatever can be refused is refused here, before any output.
 

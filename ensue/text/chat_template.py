@@ -1,0 +1,85 @@
+"""Chat messages to a prompt, by the model's own Jinja template, in a sandbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from ensue.errors import InvalidRequest, ModelError
+
+
+class _GenerationTag(Extension):
+    """`{% generation %}…{% endgeneration %}` marks what a model wrote, for training; here it is transparent."""
+
+    tags = {"generation"}  # noqa: RUF012 - as the base class declares it
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return list(parser.parse_statements(("name:endgeneration",), drop_needle=True))
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise TemplateError(message)
+
+
+def _tojson(
+    value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None, sort_keys: bool = False
+) -> str:
+    """As transformers has it: no HTML escapes."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, loopcontrols]
+    )
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
+
+
+class ChatTemplate:
+    """A model's template, compiled once."""
+
+    def __init__(self, source: str, special_tokens: Mapping[str, str | None]) -> None:
+        """
+        Args:
+            special_tokens: bos_token, eos_token, … as the template names them.
+
+        Raises:
+            ModelError: the template is not valid Jinja.
+        """
+        self._special_tokens = {name: token for name, token in special_tokens.items() if token is not None}
+        try:
+            self._template = _environment().from_string(source)
+        except TemplateError as error:
+            raise ModelError(f"The model's chat template is not valid: {error}.") from None
+
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True, **variables: Any
+    ) -> str:
+        """The prompt for a conversation.
+
+        Raises:
+            InvalidRequest: the template refuses these messages.
+        """
+        try:
+            return self._template.render(
+                messages=list(messages),
+                add_generation_prompt=add_generation_prompt,
+                **{"tools": None, "documents": None, **self._special_tokens, **variables},
+            )
+        except SecurityError:
+            raise InvalidRequest("The chat template does what templates may not do.", param="messages") from None
+        except (TemplateError, TypeError, ValueError, OverflowError) as error:
+            reason = error.message if isinstance(error, TemplateError) else type(error).__name__
+            raise InvalidRequest(f"The chat template refuses these messages: {reason}.", param="messages") from None

@@ -1,0 +1,56 @@
+"""Stop strings: the earliest match, the longest on ties, nothing leaked, nothing held back in vain."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ensue.text.stop import StopMatch, StopMatcher
+
+small_text = st.text("abc", max_size=12)
+stop_strings = st.lists(st.text("abc", min_size=1, max_size=4), min_size=0, max_size=4)
+
+
+def reference(stops: list[str], pieces: list[str]) -> tuple[str, StopMatch | None]:
+    """Look at the whole text after each piece, as the definition says."""
+    text = ""
+    for piece in pieces:
+        text += piece
+        found = [StopMatch(s, i, i + len(s)) for s in stops for i in range(len(text)) if text.startswith(s, i)]
+        if found:
+            match = min(found, key=lambda m: (m.start, -m.end))
+            return text[: match.start], match
+    return text, None
+
+
+@given(stops=stop_strings, pieces=st.lists(small_text, max_size=6))
+def test_any_cut_equals_the_definition(stops: list[str], pieces: list[str]) -> None:
+    matcher = StopMatcher(stops)
+    shown = "".join(matcher.feed(piece) for piece in pieces) + matcher.flush()
+    assert (shown, matcher.matched) == reference(stops, pieces)
+
+
+@given(stops=stop_strings, text=small_text)
+def test_only_a_live_prefix_is_held_back(stops: list[str], text: str) -> None:
+    matcher = StopMatcher(stops)
+    shown = ""
+    for end, character in enumerate(text, start=1):
+        shown += matcher.feed(character)
+        if matcher.matched:
+            return
+        held = text[len(shown) : end]
+        longest = max((n for s in stops for n in range(len(s)) if text[:end].endswith(s[:n])), default=0)
+        assert len(held) == longest
+
+
+def test_a_match_across_pieces_is_cut_before_it() -> None:
+    matcher = StopMatcher(["\n\n", "END"])
+    assert [matcher.feed(piece) for piece in ("one\n", "two\n", "\nthree")] == ["one", "\ntwo", ""]
+    assert matcher.matched == StopMatch("\n\n", 7, 9)
+    assert matcher.feed("more") == matcher.flush() == ""
+
+
+def test_many_stops_cost_no_more_per_character() -> None:
+    matcher = StopMatcher([f"stop number {n}" for n in range(10_000)])
+    assert matcher.feed("stop numbe") == ""
+    assert matcher.feed("!") == "stop numbe!"
