@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,12 +20,25 @@ from torch import Tensor
 
 from ensue.model import kernels, torch_ops
 from ensue.model.arrays import Array, as_array, is_for_kernels
-from ensue.model.config import ModelConfig
 from ensue.model.kernels import attention as kernel
 from ensue.model.kernels.vectors import LANES
 
 BLOCK_SIZE = 64
 _NO_WINDOW = 1 << 30  # positions, more than any context
+
+
+class CacheShape(Protocol):
+    """What a cache needs to know of a model; `ModelConfig` says it."""
+
+    @property
+    def num_layers(self) -> int: ...
+    @property
+    def num_kv_heads(self) -> int: ...
+    @property
+    def head_dim(self) -> int: ...
+    @property
+    def sliding_windows(self) -> Sequence[int | None]:
+        """Per layer, how many positions a query sees, itself included; None: all up to its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +64,33 @@ class AttentionBatch:
         block_size: int = BLOCK_SIZE,
     ) -> AttentionBatch:
         """From the integer arrays of the scheduler's side, checked here once so that no kernel reads out of bounds."""
-        counts = np.diff(query_start)
-        assert query_start[0] == 0
-        assert (counts >= 0).all()
-        assert counts.sum() == len(positions)
-        starts = query_start[:-1][counts > 0]
-        sequences = np.repeat(np.arange(len(counts)), counts)
         assert (positions >= 0).all()
-        assert (np.diff(positions)[np.diff(sequences) == 0] == 1).all()
-        slots = block_tables[sequences, positions // block_size].astype(np.int64) * block_size + positions % block_size
         assert (block_tables >= 0).all()
+        assert query_start[0] == 0
+        assert query_start[-1] == len(positions)
         spans = tuple(
-            Span(int(sequences[start]), int(start), int(start + counts[sequences[start]]), int(positions[start]))
-            for start in starts
+            Span(sequence, int(start), int(end), int(positions[start]))
+            for sequence, (start, end) in enumerate(pairwise(query_start))
+            if start < end
         )
         used = [block_tables[span.sequence, : span.last_position // block_size + 1].max() for span in spans]
-        arrays = (np.ascontiguousarray(array, np.int32) for array in (positions, query_start, block_tables))
-        tensors = [torch.from_numpy(array).to(device) for array in (*arrays, slots)]
-        return cls(*tensors, spans=spans, block_size=block_size, num_blocks=int(max(used, default=-1)) + 1)
+        sequences = np.repeat(np.arange(len(block_tables)), np.diff(query_start))
+        expected = np.concatenate([np.arange(span.end - span.start) + span.position for span in spans] or [positions])
+        assert (positions == expected).all()
+        slots = block_tables[sequences, positions // block_size].astype(np.int64) * block_size + positions % block_size
+
+        def tensor(array: Array, kind: type[np.generic]) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array, kind)).to(device)
+
+        return cls(
+            positions=tensor(positions, np.int32),
+            query_start=tensor(query_start, np.int32),
+            block_tables=tensor(block_tables, np.int32),
+            slots=tensor(slots, np.int64),
+            spans=spans,
+            block_size=block_size,
+            num_blocks=int(max(used, default=-1)) + 1,
+        )
 
     def tiles(self, num_kv_heads: int, window: int | None) -> Array:
         """The kernel's work items, int32 [tiles, 4]: sequence, first row, end row, kv head; longest first."""
@@ -109,20 +133,20 @@ class Span:
 class KVCache:
     """Keys and values of every layer, in blocks."""
 
-    def __init__(self, config: ModelConfig, keys: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    def __init__(self, config: CacheShape, keys: Sequence[Tensor], values: Sequence[Tensor]) -> None:
         self._config = config
         self._keys = keys  # a tensor a layer
         self._values = values
         self._scale = config.head_dim**-0.5
 
     @staticmethod
-    def bytes_per_block(config: ModelConfig, block_size: int, dtype: torch.dtype) -> int:
+    def bytes_per_block(config: CacheShape, block_size: int, dtype: torch.dtype) -> int:
         """Memory of one block in all layers."""
         return 2 * config.num_layers * config.num_kv_heads * _width(config) * block_size * dtype.itemsize
 
     @classmethod
     def allocate(
-        cls, config: ModelConfig, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device | str
+        cls, config: CacheShape, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device | str
     ) -> KVCache:
         """A cache of zeros; the operating system gives memory only as blocks are written."""
         assert kernel.SEGMENT % block_size == 0
@@ -168,7 +192,7 @@ class KVCache:
         return out[:, :, :head_dim].flatten(1)
 
 
-def _width(config: ModelConfig) -> int:
+def _width(config: CacheShape) -> int:
     return -(-config.head_dim // LANES) * LANES
 
 
