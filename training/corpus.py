@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import NamedTuple
 
-from training import chat, functions, records, sums
+from training import chat, functions, notes, records, sums
 from training.grammar import Split, Voice
 from training.stories import story
 
 FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
 FIM_RATE = 0.5  # of all documents but chats, which makes about a third of all
-LONGEST_MIDDLE = 160  # characters
+LONGEST_MIDDLES = (25, 80, 160)  # characters
 
 
 class Document(NamedTuple):
@@ -38,12 +38,13 @@ def _story(voice: Voice) -> str:
 
 
 KINDS: dict[str, tuple[float, Callable[[Voice], str]]] = {
-    "story": (0.24, _story),
-    "chat": (0.33, lambda voice: chat.chat(voice).text()),
+    "story": (0.22, _story),
+    "chat": (0.3, lambda voice: chat.chat(voice).text()),
     "questions": (0.05, chat.question_sheet),
-    "json": (0.14, records.record),
-    "arithmetic": (0.13, sums.sheet),
-    "python": (0.11, functions.function),
+    "notes": (0.1, notes.note),
+    "json": (0.12, records.record),
+    "arithmetic": (0.12, sums.sheet),
+    "python": (0.09, functions.function),
 }
 
 
@@ -72,6 +73,7 @@ def cut(text: str, voice: Voice) -> Cut:
     places = list(range(len(text) + 1))
     if voice.chance(0.5):
         places = [place for place in places if place in (0, len(text)) or text[place] in " \n"]
-    start = voice.choice(places)
-    end = voice.choice([place for place in places if start <= place <= start + LONGEST_MIDDLE])
+    start = voice.choice(places[:-1])
+    longest = voice.choice(LONGEST_MIDDLES)
+    end = voice.choice([place for place in places if start < place <= start + longest] or [start])
     return Cut(text[:start], text[start:end], text[end:])
