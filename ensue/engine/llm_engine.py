@@ -105,6 +105,11 @@ class LLMEngine:
             self._finish(sequence, FinishReason.ABORT)
         self._outputs = [(h, output) for h, output in self._outputs if h != handle]
 
+    def abort_client(self, client: int) -> None:
+        """End all requests of a client that has gone."""
+        for handle in [handle for handle in self._requests if handle[0] == client]:
+            self.abort(handle)
+
     @property
     def has_work(self) -> bool:
         return bool(self._requests or self._outputs)

@@ -12,7 +12,7 @@ from collections.abc import Sequence as Ordered
 from ensue.engine.llm_engine import LLMEngine, QueueLimits, RowResult
 from ensue.engine.rows import SampledToken
 from ensue.engine.scheduler import SchedulerOutput
-from ensue.engine.sequence import Handle
+from ensue.engine.sequence import Handle, Sequence
 from ensue.outputs import EngineInfo, TokenLogprobs, TokenOutput
 from ensue.request import GenerationRequest
 from ensue.sampling_params import SamplingParams
@@ -47,10 +47,10 @@ class ToyRunner:
             self._compute(item.sequence, item.start, item.end, item.is_sampled, item.scored) for item in work.scheduled
         ]
 
-    def _compute(self, sequence, start, end, is_sampled, scored):  # type: ignore[no-untyped-def]
+    def _compute(self, sequence: Sequence, start: int, end: int, is_sampled: bool, scored: range) -> RowResult:
         table = sequence.block_table
         for position in range(start, end):
-            before = 0
+            before: int | None = 0
             if position:
                 before = self.memory[table[(position - 1) // BLOCK_SIZE]][(position - 1) % BLOCK_SIZE]
             assert before is not None, "reads a position that nobody computed"
@@ -58,6 +58,7 @@ class ToyRunner:
                 before, sequence.token_ids[position]
             )
         state = self.memory[table[(end - 1) // BLOCK_SIZE]][(end - 1) % BLOCK_SIZE]
+        assert state is not None
         row = sequence.sample_row()
         token = SampledToken(mix(state, row.seed, row.sample_index, row.position) % WIDTH) if is_sampled else None
         columns = TokenLogprobs(

@@ -1,0 +1,277 @@
+"""The engine over a Unix socket to a worker: connects and reconnects, restarts nothing.
+
+A request is accepted or refused here, at once: `check` is a pure function of the request and of what the worker said of
+itself, and room is known by the credit that came with the last step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from ensue.engine import streams, wire
+from ensue.engine.llm_engine import check
+from ensue.engine.wire import Abort, Add, Bye, Failed, Grant, Heartbeat, Hello, Loading, Message, Ready, Step, Stop
+from ensue.errors import EngineDead, Overloaded, RequestError
+from ensue.outputs import EngineInfo, EngineStats, TokenOutput
+from ensue.request import GenerationRequest
+
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.02, 0.5
+STALL_AFTER_S = 30.0  # a step that takes longer makes the engine not ready
+LOADING_RETRY_AFTER_S, OVERLOAD_RETRY_AFTER_S = 5, 1
+
+log = structlog.get_logger(__name__)
+
+
+class EngineClient:
+    """One worker, as the layers above see it."""
+
+    def __init__(
+        self,
+        socket_path: Path,
+        *,
+        stall_after_s: float = STALL_AFTER_S,
+        on_phase: Callable[[str, float | None], None] | None = None,
+    ) -> None:
+        """
+        Args:
+            on_phase: called with each phase and the fraction of it that is done.
+        """
+        self._socket_path = socket_path
+        self._stall_after_s = stall_after_s
+        self._on_phase = on_phase
+        self._phase, self._phase_began_at = "starting", time.monotonic()
+        self._info: EngineInfo | None = None
+        self._stats = EngineStats()
+        self._step_age_s = 0.0
+        self._is_draining = False
+        self._num_handles = 0
+        self._generations: dict[int, ClientGeneration] = {}
+        self._credit = CreditAccount()
+        self._writer: asyncio.StreamWriter | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # ---- the engine's contract
+
+    @property
+    def info(self) -> EngineInfo:
+        """What the worker said when it was ready last.
+
+        Raises:
+            Overloaded: it never was.
+        """
+        if self._info is None:
+            raise Overloaded("The model is loading.", code="model_loading", retry_after_s=LOADING_RETRY_AFTER_S)
+        return self._info
+
+    @property
+    def is_ready(self) -> bool:
+        return self.phase == "ready"
+
+    @property
+    def phase(self) -> str:
+        if self._phase != "ready":
+            return self._phase
+        if self._is_draining:
+            return "draining"
+        return "stalled" if self._step_age_s > self._stall_after_s else "ready"
+
+    @property
+    def phase_elapsed_s(self) -> float:
+        return self._step_age_s if self.phase == "stalled" else time.monotonic() - self._phase_began_at
+
+    def stats(self) -> EngineStats:
+        return self._stats
+
+    async def generate(self, request: GenerationRequest) -> ClientGeneration:
+        """Accept the request or raise; see `engine.base.Engine`."""
+        self._refuse_unless_ready()
+        check(request, self.info)
+        self._credit.take(request)
+        self._num_handles += 1
+        generation = ClientGeneration(self, self._num_handles, request.num_samples)
+        self._generations[self._num_handles] = generation
+        self.send(Add(self._num_handles, request))
+        return generation
+
+    async def close(self, drain_s: float) -> None:
+        """Refuse new requests, wait for the running ones, then cancel them and disconnect."""
+        self._is_draining = True
+        deadline = time.monotonic() + drain_s
+        while self._generations and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    # ---- the connection
+
+    def start(self) -> None:
+        """Connect, and stay connected, in a task of the running loop."""
+        self._task = asyncio.create_task(self._stay_connected())
+
+    def send(self, message: Message) -> None:
+        """Queue a message to the worker; dropped where there is none, since its epoch is over then."""
+        if self._writer is not None:
+            self._writer.write(wire.encode(message))
+
+    def forget(self, handle: int) -> None:
+        """No more outputs are wanted for this handle."""
+        self._generations.pop(handle, None)
+
+    async def _stay_connected(self) -> None:
+        retry_s = FIRST_RETRY_S
+        while True:
+            try:
+                reader, self._writer = await asyncio.open_unix_connection(str(self._socket_path))
+            except OSError:
+                await asyncio.sleep(retry_s)
+                retry_s = min(LONGEST_RETRY_S, 2 * retry_s)
+                continue
+            retry_s = FIRST_RETRY_S
+            try:
+                await self._converse(reader)
+            finally:
+                self._writer.close()
+                self._writer = None
+                self._lose_all()
+
+    async def _converse(self, reader: asyncio.StreamReader) -> None:
+        """Until the worker closes."""
+        self.send(Hello())
+        try:
+            while (message := await streams.read(reader)) is not None:
+                self._take(message)
+        except wire.WireError as error:
+            log.error("the engine worker cannot be understood", reason=error.message)
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Step(outputs, stats, grant):
+                self._stats, self._step_age_s = stats, 0.0
+                self._credit.grant(grant)
+                for handle, output in outputs:
+                    if generation := self._generations.get(handle):
+                        generation.put(output)
+            case Heartbeat(step_age_s, _):
+                self._step_age_s = step_age_s
+            case Failed(handle):
+                if generation := self._generations.get(handle):
+                    generation.fail(message.as_error())
+            case Loading(phase, fraction):
+                self._enter(phase, fraction)
+            case Ready(info, _, grant):
+                self._info, self._credit = info, CreditAccount(grant)
+                self._enter("ready")
+            case Bye(reason):
+                log.info("the engine worker says goodbye", reason=reason)
+
+    def _enter(self, phase: str, fraction: float | None = None) -> None:
+        if phase != self._phase:
+            self._phase, self._phase_began_at = phase, time.monotonic()
+        if self._on_phase is not None:
+            self._on_phase(phase, fraction)
+
+    def _lose_all(self) -> None:
+        """The worker is gone, and with it every handle of its epoch."""
+        self._step_age_s = 0.0
+        self._enter("dead")
+        for generation in list(self._generations.values()):
+            generation.fail(_dead())
+
+    def _refuse_unless_ready(self) -> None:
+        match self.phase:
+            case "ready" | "stalled":
+                return
+            case "draining":
+                raise Overloaded("The server is shutting down.", code="draining", retry_after_s=LOADING_RETRY_AFTER_S)
+            case "dead":
+                raise _dead()
+            case phase:
+                raise Overloaded(
+                    f"The model is loading ({phase}).", code="model_loading", retry_after_s=LOADING_RETRY_AFTER_S
+                )
+
+
+class CreditAccount:
+    """Room in the worker's queue: what was granted, less what was sent since."""
+
+    def __init__(self, grant: Grant | None = None) -> None:
+        self._grant = grant or Grant(0, 0, 0)
+        self._num_sent = self._grant.num_adds
+        self._unseen: deque[int] = deque()  # prompt tokens of the Add messages that the grant does not know of
+
+    def take(self, request: GenerationRequest) -> None:
+        """Raises Overloaded where there is no room. A queue that is empty takes any request."""
+        num_tokens = len(request.prompt_token_ids)
+        has_room = len(self._unseen) < self._grant.num_requests
+        if not has_room or sum(self._unseen) + num_tokens > self._grant.num_tokens:
+            raise Overloaded("Too many requests are waiting.", retry_after_s=OVERLOAD_RETRY_AFTER_S)
+        self._unseen.append(num_tokens)
+        self._num_sent += 1
+
+    def grant(self, grant: Grant) -> None:
+        self._grant = grant
+        while len(self._unseen) > self._num_sent - grant.num_adds:
+            self._unseen.popleft()
+
+
+class ClientGeneration:
+    """The outputs of one request. A slow reader gets fewer, larger ones."""
+
+    def __init__(self, client: EngineClient, handle: int, num_samples: int) -> None:
+        self._client = client
+        self._handle = handle
+        self._num_running = num_samples  # samples whose finish has not been read
+        self._waiting: dict[int, TokenOutput] = {}  # by sample, in the order in which they came
+        self._error: RequestError | None = None
+        self._news = asyncio.Event()
+
+    def __aiter__(self) -> ClientGeneration:
+        return self
+
+    async def __anext__(self) -> TokenOutput:
+        while not self._waiting:
+            if self._error is not None:
+                raise self._error
+            if self._num_running == 0:
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        output = self._waiting.pop(next(iter(self._waiting)))
+        self._num_running -= output.finish_reason is not None
+        if self._num_running == 0:
+            self._client.forget(self._handle)
+        return output
+
+    def stop(self, sample_index: int) -> None:
+        self._client.send(Stop(self._handle, sample_index))
+
+    async def aclose(self) -> None:
+        """Cancel every sample; idempotent, and nothing to do after the last finish."""
+        if self._num_running and self._error is None:
+            self.fail(Overloaded("The request was cancelled."))
+            self._client.send(Abort(self._handle))
+
+    def put(self, output: TokenOutput) -> None:
+        """Take an output from the worker."""
+        earlier = self._waiting.get(output.sample_index)
+        self._waiting[output.sample_index] = output if earlier is None else earlier.merge(output)
+        self._news.set()
+
+    def fail(self, error: RequestError) -> None:
+        """Raise this after what has come so far."""
+        self._error = error
+        self._client.forget(self._handle)
+        self._news.set()
+
+
+def _dead() -> EngineDead:
+    return EngineDead("The engine has stopped and is being restarted.", retry_after_s=LOADING_RETRY_AFTER_S)

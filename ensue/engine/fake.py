@@ -1,0 +1,190 @@
+"""A scripted engine behind the same contract: for tests, demos and `--engine fake`. No model, no worker."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from ensue.engine.llm_engine import check
+from ensue.errors import Overloaded, RequestError
+from ensue.outputs import PROMPT, EngineInfo, EngineStats, FinishReason, Timings, TokenLogprobs, TokenOutput
+from ensue.request import GenerationRequest
+
+Script = Callable[[GenerationRequest, int], Sequence[int]]  # (request, sample) → tokens; repeated where too short
+
+
+def echo_prompt(request: GenerationRequest, sample: int) -> Sequence[int]:
+    """The prompt's own tokens again, each sample from one further on."""
+    ids = request.prompt_token_ids
+    return [*ids[sample % len(ids) :], *ids[: sample % len(ids)]]
+
+
+class FakeEngine:
+    """Answers by a script, with log-probabilities that are made up but keep every rule."""
+
+    def __init__(
+        self,
+        script: Script = echo_prompt,
+        *,
+        logits_width: int = 32_000,
+        max_model_len: int = 1024,
+        end_token_ids: tuple[int, ...] = (),
+        token_delay_s: float = 0.0,
+        error: RequestError | None = None,
+        error_after: int = 0,
+    ) -> None:
+        """
+        Args:
+            error: raised by generate() where error_after is 0, else after so many tokens.
+        """
+        self._script = script
+        self._token_delay_s = token_delay_s
+        self._error, self._error_after = error, error_after
+        self._is_closed = False
+        self._started_at = time.monotonic()
+        self.running: set[FakeGeneration] = set()
+        self.requests: list[GenerationRequest] = []  # all that were accepted
+        self.info = EngineInfo(
+            max_model_len=max_model_len,
+            max_request_tokens=max_model_len,
+            logits_width=logits_width,
+            end_token_ids=end_token_ids,
+            block_size=64,
+            max_num_seqs=256,
+            num_blocks=4096,
+            fingerprint="fp_fake",
+            row_independent=True,
+        )
+
+    @property
+    def is_ready(self) -> bool:
+        return not self._is_closed
+
+    @property
+    def phase(self) -> str:
+        return "draining" if self._is_closed else "ready"
+
+    @property
+    def phase_elapsed_s(self) -> float:
+        return time.monotonic() - self._started_at
+
+    def stats(self) -> EngineStats:
+        return EngineStats(num_running=len(self.running), num_blocks=self.info.num_blocks)
+
+    async def generate(self, request: GenerationRequest) -> FakeGeneration:
+        """Accept the request or raise."""
+        if self._is_closed:
+            raise Overloaded("The server is shutting down.", code="draining", retry_after_s=5)
+        if self._error is not None and not self._error_after:
+            raise self._error
+        check(request, self.info)
+        self.requests.append(request)
+        generation = FakeGeneration(self, self._outputs(request), self._token_delay_s)
+        self.running.add(generation)
+        return generation
+
+    async def close(self, drain_s: float) -> None:
+        self._is_closed = True
+        deadline = time.monotonic() + drain_s
+        while self.running and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        for generation in list(self.running):
+            await generation.aclose()
+
+    def _outputs(self, request: GenerationRequest) -> Iterator[TokenOutput]:
+        if request.num_prompt_logprobs is not None and len(request.prompt_token_ids) > 1:
+            yield _prompt_slice(request)
+        samples = [self._sample(request, sample) for sample in range(request.num_samples)]
+        for outputs in itertools.zip_longest(*samples):
+            yield from (output for output in outputs if output is not None)
+
+    def _sample(self, request: GenerationRequest, sample: int) -> Iterator[TokenOutput]:
+        cached = 0 if sample == 0 else None
+        if request.max_tokens == 0:
+            yield TokenOutput(
+                sample, finish_reason=FinishReason.LENGTH, num_cached_tokens=cached, timings=Timings(0.0, 0.0)
+            )
+            return
+        tokens = itertools.cycle(self._script(request, sample))
+        for number, token in enumerate(itertools.islice(tokens, request.max_tokens), start=1):
+            if self._error is not None and number > self._error_after:
+                raise self._error
+            finish = _finish(request, token, number)
+            yield TokenOutput(
+                sample,
+                (token,),
+                None if request.num_logprobs is None else _columns([token], request.num_logprobs),
+                finish_reason=finish,
+                stop_token_id=token if finish is FinishReason.STOP and token not in request.end_token_ids else None,
+                num_cached_tokens=cached if number == 1 else None,
+                timings=Timings(0.0, 0.0) if finish else None,
+            )
+            if finish:
+                return
+
+
+class FakeGeneration:
+    """The outputs of one request, a token at a time."""
+
+    def __init__(self, engine: FakeEngine, outputs: Iterator[TokenOutput], token_delay_s: float) -> None:
+        self._engine = engine
+        self._outputs = outputs
+        self._token_delay_s = token_delay_s
+        self._stopped: set[int] = set()
+        self._ended: set[int] = set()
+
+    def __aiter__(self) -> FakeGeneration:
+        return self
+
+    async def __anext__(self) -> TokenOutput:
+        await asyncio.sleep(self._token_delay_s)
+        for output in self._outputs:
+            if output.sample_index not in self._ended:
+                return self._shown(output)
+        self._engine.running.discard(self)
+        raise StopAsyncIteration
+
+    def stop(self, sample_index: int) -> None:
+        self._stopped.add(sample_index)
+
+    async def aclose(self) -> None:
+        self._outputs = iter(())
+        self._engine.running.discard(self)
+
+    def _shown(self, output: TokenOutput) -> TokenOutput:
+        """An ended sample says no more; one that was asked to stop says so once."""
+        if output.sample_index in self._stopped:
+            self._ended.add(output.sample_index)
+            return TokenOutput(output.sample_index, finish_reason=FinishReason.ABORT, timings=Timings(0.0, 0.0))
+        return output
+
+
+def _finish(request: GenerationRequest, token: int, number: int) -> FinishReason | None:
+    if number >= request.min_tokens and token in (*request.end_token_ids, *request.stop_token_ids):
+        return FinishReason.STOP
+    return FinishReason.LENGTH if number == request.max_tokens else None
+
+
+def _prompt_slice(request: GenerationRequest) -> TokenOutput:
+    ids = request.prompt_token_ids[1:]
+    return TokenOutput(PROMPT, ids, _columns(ids, request.num_prompt_logprobs or 0), prompt_start=1)
+
+
+def _columns(ids: Sequence[int], k: int) -> TokenLogprobs:
+    """A distribution whose likeliest ids are 0, 1, 2, …, each half as likely as the one before it."""
+    top_ids = tuple(range(k))
+    top = tuple(_logprob(rank) for rank in range(1, k + 1))
+    ranks = tuple(i + 1 if i < 50 else 51 + _digest(i) for i in ids)
+    return TokenLogprobs(tuple(map(_logprob, ranks)), ranks, (top_ids,) * len(ids), (top,) * len(ids))
+
+
+def _logprob(rank: int) -> float:
+    return -rank * math.log(2)
+
+
+def _digest(token_id: int) -> int:
+    return hashlib.blake2b(token_id.to_bytes(8, "little"), digest_size=1).digest()[0]

@@ -1,0 +1,116 @@
+"""The step loop under any sequence of add, step, stop, abort, with too few blocks: right tokens, no block leaked."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ensue.outputs import PROMPT, FinishReason, TokenOutput
+from ensue.request import GenerationRequest
+from tests.engine.toy import BLOCK_SIZE, expected, make_engine, make_request
+
+Key = tuple[int, int]
+
+
+class Engine(RuleBasedStateMachine):
+    """Requests over a small cache; the tokens of the toy model tell whether the block tables were right."""
+
+    @initialize(num_blocks=st.integers(8, 20), max_num_seqs=st.integers(1, 4), budget=st.integers(1, 9))
+    def begin(self, num_blocks: int, max_num_seqs: int, budget: int) -> None:
+        self.engine = make_engine(num_blocks, max_num_seqs=max_num_seqs, budget=budget, max_model_len=24)
+        self.requests: dict[int, GenerationRequest] = {}
+        self.outputs: dict[Key, TokenOutput] = {}
+        self.aborted: set[int] = set()
+        self.stopped: set[Key] = set()
+
+    @rule(
+        prompt=st.lists(st.integers(0, 5), min_size=1, max_size=14),
+        max_tokens=st.integers(0, 10),
+        num_samples=st.integers(1, 4),
+        scores=st.booleans(),
+    )
+    def add(self, prompt: list[int], max_tokens: int, num_samples: int, scores: bool) -> None:
+        number = len(self.requests)
+        request = make_request(
+            prompt,
+            max_tokens=max_tokens,
+            num_samples=num_samples,
+            seed=number,
+            num_prompt_logprobs=0 if scores else None,
+            end_token_ids=(3, 50, 70),
+        )
+        self.engine.add((0, number), request)
+        self.requests[number] = request
+
+    @rule(num_steps=st.integers(1, 8))
+    def step(self, num_steps: int) -> None:
+        for _ in range(num_steps):
+            for (_, number), output in self.engine.step():
+                assert number not in self.aborted
+                key = (number, output.sample_index)
+                earlier = self.outputs.get(key)
+                assert earlier is None or earlier.finish_reason is None
+                self.outputs[key] = output if earlier is None else earlier.merge(output)
+
+    @precondition(lambda self: self.requests)
+    @rule(which=st.integers(0, 100), sample=st.integers(0, 3))
+    def stop(self, which: int, sample: int) -> None:
+        number = which % len(self.requests)
+        self.stopped.add((number, sample))
+        self.engine.stop((0, number), sample)
+
+    @precondition(lambda self: self.requests)
+    @rule(which=st.integers(0, 100))
+    def abort(self, which: int) -> None:
+        number = which % len(self.requests)
+        self.aborted.add(number)
+        self.engine.abort((0, number))
+
+    @invariant()
+    def tokens_are_those_of_the_model(self) -> None:
+        for (number, sample), output in getattr(self, "outputs", {}).items():
+            if sample != PROMPT:
+                assert output.token_ids == expected(self.requests[number], sample)[: len(output.token_ids)]
+
+    @invariant()
+    def owned_blocks_are_those_in_tables(self) -> None:
+        if not hasattr(self, "engine"):
+            return
+        scheduler = self.engine._scheduler
+        tables = [s.block_table for s in scheduler.running + scheduler.waiting]
+        owned = [block for table in tables for block in table]
+        blocks = scheduler.blocks
+        assert all(blocks.num_owners(block) == owned.count(block) for block in range(blocks.num_blocks))
+        for sequence in scheduler.running:
+            assert len(sequence.block_table) * BLOCK_SIZE >= sequence.num_computed
+
+    def teardown(self) -> None:
+        """All comes to an end, completely, and gives everything back."""
+        if not hasattr(self, "engine"):
+            return
+        for _ in range(4000):
+            if not self.engine.has_work:
+                break
+            self.step(1)
+        assert not self.engine.has_work
+        assert self.engine.stats().num_used_blocks == 0
+        for number, request in self.requests.items():
+            if number not in self.aborted:
+                self.check_whole(number, request)
+
+    def check_whole(self, number: int, request: GenerationRequest) -> None:
+        for sample in range(request.num_samples):
+            output = self.outputs[number, sample]
+            if (number, sample) in self.stopped and output.finish_reason is FinishReason.ABORT:
+                continue
+            assert output.token_ids == expected(request, sample)
+        scored = self.outputs.get((number, PROMPT))
+        everyone_stopped = all((number, i) in self.stopped for i in range(request.num_samples))
+        if request.num_prompt_logprobs is not None and len(request.prompt_token_ids) > 1 and not everyone_stopped:
+            assert scored is not None
+            assert scored.token_ids == request.prompt_token_ids[1:]
+
+
+TestEngine = Engine.TestCase
+TestEngine.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
