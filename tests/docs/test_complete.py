@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ensue import config, errors
+from ensue.metrics import TABLE, Metric
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -36,3 +37,9 @@ def test_a_setting_is_documented_with_its_default(field: Field[Any]) -> None:
     rows = [line for line in (DOCS / "settings.md").read_text().splitlines() if line.startswith(f"| `{name}` |")]
     shown = "none" if default in (None, ()) else str(default).lower() if isinstance(default, bool) else str(default)
     assert [row.split("|")[2].strip() for row in rows] == [shown]
+
+
+@pytest.mark.parametrize("metric", TABLE, ids=lambda metric: metric.name)
+def test_a_metric_is_documented_as_declared(metric: Metric) -> None:
+    row = f"| `ensue_{metric.name}` | {metric.kind} | {', '.join(metric.labels)} | {metric.help} |"
+    assert row in (DOCS / "metrics.md").read_text().splitlines()

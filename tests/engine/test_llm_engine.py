@@ -95,7 +95,7 @@ def test_scoring_only_ends_every_sample_without_a_token() -> None:
 def test_end_and_stop_tokens_finish_and_stop_tokens_are_named(kind: str) -> None:
     third = expected(make_request(range(5)), 0)[2]
     engine = make_engine()
-    engine.add(A, make_request(range(5), **{kind: (third,)})  # type: ignore[arg-type])
+    engine.add(A, make_request(range(5), **{kind: (third,)}))  # type: ignore[arg-type]
     output = run_to_end(engine)[A, 0]
     assert output.finish_reason is FinishReason.STOP
     assert output.token_ids[-1] == third

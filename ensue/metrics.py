@@ -1,0 +1,121 @@
+"""Every metric, declared in one table. Labels are bounded: models are canonical served names, never what a caller sent."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from ensue import __version__
+from ensue.outputs import EngineStats, Usage
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Metric(NamedTuple):
+    """One row of the table; a name is shown as ensue_<name>."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ("model",)
+    buckets: tuple[float, ...] = ()
+
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_GAP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
+
+TABLE = (
+    Metric("build_info", "gauge", "1, with the version as a label", ("version",)),
+    Metric("requests_total", "counter", "Requests answered, by HTTP status", ("model", "endpoint", "status")),
+    Metric("choices_total", "counter", "Choices returned, by finish reason", ("model", "finish_reason")),
+    Metric("prompt_tokens_total", "counter", "Prompt tokens billed"),
+    Metric("completion_tokens_total", "counter", "Generated tokens billed"),
+    Metric("cached_tokens_total", "counter", "Prompt tokens found in the prefix cache"),
+    Metric("time_to_first_token_seconds", "histogram", "From a request's arrival to its first token", buckets=_SECONDS),
+    Metric(
+        "inter_token_seconds", "histogram", "Between a choice's tokens, as they reach the API", buckets=_GAP_SECONDS
+    ),
+    Metric("request_seconds", "histogram", "From a request's arrival to its last byte", buckets=_SECONDS),
+    Metric("engine_ready", "gauge", "1 while the engine makes progress"),
+    Metric("running_sequences", "gauge", "Sequences that hold a slot of the engine"),
+    Metric("waiting_sequences", "gauge", "Sequences that wait for a slot"),
+    Metric("kv_blocks_used", "gauge", "Blocks of the key/value cache in use"),
+    Metric("kv_blocks", "gauge", "Blocks of the key/value cache"),
+    Metric("engine_steps_total", "counter", "Steps of the engine"),
+    Metric("preemptions_total", "counter", "Sequences pushed out to be computed again"),
+    Metric("engine_prompt_tokens_total", "counter", "Prompt tokens computed, recomputation included"),
+    Metric("engine_generation_tokens_total", "counter", "Tokens chosen by the engine"),
+)
+_CLASSES: dict[Kind, Any] = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
+
+
+class Metrics:
+    """The metrics of one API process; no globals, so that tests and processes don't share any."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._metrics = {metric.name: self._make(metric) for metric in TABLE}
+        self._engine_totals: dict[str, EngineStats] = {}
+        self._metrics["build_info"].labels(__version__).set(1)
+
+    def _make(self, metric: Metric) -> Any:
+        more = {"buckets": metric.buckets} if metric.kind == "histogram" else {}
+        return _CLASSES[metric.kind](
+            metric.name, metric.help, metric.labels, namespace="ensue", registry=self._registry, **more
+        )
+
+    def request_ended(self, model: str, endpoint: str, status: int, seconds: float) -> None:
+        """Count an answered request; `seconds` from its arrival to its last byte."""
+        self._metrics["requests_total"].labels(model, endpoint, str(status)).inc()
+        self._metrics["request_seconds"].labels(model).observe(seconds)
+
+    def choice_ended(self, model: str, finish_reason: str) -> None:
+        """Count a choice by why it ended."""
+        self._metrics["choices_total"].labels(model, finish_reason).inc()
+
+    def used(self, model: str, usage: Usage) -> None:
+        """Count the tokens of a request."""
+        self._metrics["prompt_tokens_total"].labels(model).inc(usage.prompt_tokens)
+        self._metrics["completion_tokens_total"].labels(model).inc(usage.completion_tokens)
+        self._metrics["cached_tokens_total"].labels(model).inc(usage.cached_tokens)
+
+    def first_token(self, model: str, seconds: float) -> None:
+        """Record the time from a request's arrival to its first token."""
+        self._metrics["time_to_first_token_seconds"].labels(model).observe(seconds)
+
+    def next_token(self, model: str, seconds: float) -> None:
+        """Record the time between two tokens of a choice."""
+        self._metrics["inter_token_seconds"].labels(model).observe(seconds)
+
+    def observe_engine(self, model: str, stats: EngineStats, is_ready: bool) -> None:
+        """Take over what the engine says of itself; called before the metrics are shown."""
+        gauges = {
+            "engine_ready": is_ready,
+            "running_sequences": stats.num_running,
+            "waiting_sequences": stats.num_waiting,
+            "kv_blocks_used": stats.num_used_blocks,
+            "kv_blocks": stats.num_blocks,
+        }
+        for name, value in gauges.items():
+            self._metrics[name].labels(model).set(value)
+        self._count_engine(model, stats)
+
+    def _count_engine(self, model: str, stats: EngineStats) -> None:
+        """Add what is new; a restarted worker counts from zero again, our counters go on."""
+        before = self._engine_totals.get(model, EngineStats())
+        if stats.num_steps < before.num_steps:
+            before = EngineStats()
+        totals = {
+            "engine_steps_total": (stats.num_steps, before.num_steps),
+            "preemptions_total": (stats.num_preemptions, before.num_preemptions),
+            "engine_prompt_tokens_total": (stats.num_prompt_tokens, before.num_prompt_tokens),
+            "engine_generation_tokens_total": (stats.num_generation_tokens, before.num_generation_tokens),
+        }
+        for name, (now, then) in totals.items():
+            self._metrics[name].labels(model).inc(max(0, now - then))
+        self._engine_totals[model] = stats
+
+    def render(self) -> tuple[bytes, str]:
+        """The exposition text and its content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
