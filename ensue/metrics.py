@@ -1,4 +1,4 @@
-"""Every metric, declared in one table. Labels are bounded: models are canonical served names, never what a caller sent."""
+"""Every metric, declared in one table. Labels are bounded: models are served names, never what a caller sent."""
 
 from __future__ import annotations
 
