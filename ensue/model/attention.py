@@ -49,6 +49,7 @@ class AttentionBatch:
     query_start: Tensor  # int32 [num_sequences + 1]; rows of sequence i are [query_start[i], query_start[i + 1])
     block_tables: Tensor  # int32 [num_sequences, max_blocks]; entries beyond a sequence's blocks are never read
     slots: Tensor  # int64 [num_tokens]: block · block_size + offset, where each row's key and value go
+    starts: tuple[int, ...]  # query_start, for Python
     spans: tuple[Span, ...]  # the sequences that have rows
     block_size: int
     num_blocks: int  # one more than the highest block id in use
@@ -87,6 +88,7 @@ class AttentionBatch:
             query_start=tensor(query_start, np.int32),
             block_tables=tensor(block_tables, np.int32),
             slots=tensor(slots, np.int64),
+            starts=tuple(query_start.tolist()),
             spans=spans,
             block_size=block_size,
             num_blocks=int(max(used, default=-1)) + 1,

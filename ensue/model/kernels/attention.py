@@ -35,6 +35,7 @@ from ensue.model.kernels.vectors import (
     larger,
     largest_lane,
     load,
+    load_one,
     select_lanes,
     splat,
     store,
@@ -124,7 +125,6 @@ def _add_products(factors: Array, rows: Array, results: Array, first: int, last:
     width = rows.shape[1]
     a, b = first * factors.shape[1], last * factors.shape[1]
     wide = width - width % (4 * LANES)
-    flat = factors.ravel()
     for j in range(0, wide, 4 * LANES):
         at_x, at_y = first * width + j, last * width + j
         x0, x1 = load(results, at_x), load(results, at_x + LANES)
@@ -135,7 +135,7 @@ def _add_products(factors: Array, rows: Array, results: Array, first: int, last:
             at = i * width + j
             r0, r1 = load(rows, at), load(rows, at + LANES)
             r2, r3 = load(rows, at + 2 * LANES), load(rows, at + 3 * LANES)
-            x, y = splat(flat[a + i]), splat(flat[b + i])
+            x, y = splat(load_one(factors, a + i)), splat(load_one(factors, b + i))
             x0, x1, x2, x3 = fma(x, r0, x0), fma(x, r1, x1), fma(x, r2, x2), fma(x, r3, x3)
             y0, y1, y2, y3 = fma(y, r0, y0), fma(y, r1, y1), fma(y, r2, y2), fma(y, r3, y3)
         store(results, at_x, x0)
@@ -150,7 +150,8 @@ def _add_products(factors: Array, rows: Array, results: Array, first: int, last:
         x0, y0 = load(results, first * width + j), load(results, last * width + j)
         for i in range(rows.shape[0]):
             r0 = load(rows, i * width + j)
-            x0, y0 = fma(splat(flat[a + i]), r0, x0), fma(splat(flat[b + i]), r0, y0)
+            x, y = splat(load_one(factors, a + i)), splat(load_one(factors, b + i))
+            x0, y0 = fma(x, r0, x0), fma(y, r0, y0)
         store(results, first * width + j, x0)
         store(results, last * width + j, y0)
 
