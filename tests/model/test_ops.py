@@ -88,6 +88,12 @@ def test_rope_takes_slices_of_a_wider_tensor() -> None:
     assert torch.equal(k, expected[1])
 
 
+def test_a_position_beyond_the_table_is_caught() -> None:
+    x = randn(1, 2, 16)
+    with pytest.raises(AssertionError):
+        ops.rope(x, x, torch.tensor([64], dtype=torch.int32), rotary(16, length=64))
+
+
 def test_the_way_of_other_devices_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight, positions = randn(3, 4, 16), randn(16), torch.arange(3, dtype=torch.int32)
     normed, turned = ops.rms_norm(x, weight, 1e-6), ops.rope(x, x, positions, rotary(16))[0]
