@@ -1,0 +1,66 @@
+"""Log-probabilities agree with transformers on the same weights, for every family and rope kind, in every cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ensue.config import EngineConfig
+from ensue.model.attention import AttentionBatch, KVCache
+from ensue.model.decoder import Decoder
+from ensue.model.registry import load_model
+from tests.model.checkpoints import CASES, make
+
+LENGTH, BLOCK_SIZE = 150, 64
+TOKENS = torch.from_numpy(np.random.default_rng(0).integers(0, 300, LENGTH))
+CUTS = {"whole": [LENGTH], "chunks": [64, 64, 22], "decode": [100, *[1] * 50]}
+
+
+def load(folder: Path, dtype: str) -> Decoder:
+    return load_model(folder, EngineConfig(dtype=dtype), lambda phase, fraction: None)  # type: ignore[arg-type]
+
+
+@torch.inference_mode()
+def logprobs(decoder: Decoder, cut: Sequence[int]) -> Tensor:
+    """[LENGTH, vocab_size], computed in pieces over a cache whose blocks stand in no order."""
+    cache = KVCache.allocate(decoder.config, 8, BLOCK_SIZE, decoder.dtype, "cpu")
+    table = np.array([[5, 0, 3]], np.int32)
+    pieces, start = [], 0
+    for size in cut:
+        positions = np.arange(start, start + size, dtype=np.int32)
+        batch = AttentionBatch.build(positions, np.array([0, size], np.int32), table, "cpu", BLOCK_SIZE)
+        pieces.append(decoder.logits(decoder.forward(TOKENS[start : start + size], batch, cache)))
+        start += size
+    return torch.cat(pieces).log_softmax(-1)
+
+
+@torch.inference_mode()
+def reference(model: Any) -> Tensor:
+    logits: Tensor = model(TOKENS[None]).logits[0].float()
+    return logits.log_softmax(-1)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_float32_agrees_with_transformers_in_every_cut(name: str, tmp_path: Path) -> None:
+    expected = reference(make(tmp_path, CASES[name]))
+    decoder = load(tmp_path, "float32")
+    results = [logprobs(decoder, cut) for cut in CUTS.values()]
+    assert (results[0] - expected).abs().max() < 1e-4
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+@pytest.mark.parametrize("name", ["llama", "llama llama3", "mistral window", "qwen2", "qwen3"])
+def test_bfloat16_errs_no_more_than_transformers_does(name: str, tmp_path: Path) -> None:
+    model = make(tmp_path, CASES[name], torch.bfloat16)
+    theirs, exact = reference(model), reference(model.float())
+    decoder = load(tmp_path, "bfloat16")
+    results = [logprobs(decoder, cut) for cut in CUTS.values()]
+    error, allowed = (results[0] - exact).abs().mean(), 1.5 * (theirs - exact).abs().mean()
+    assert error <= allowed
+    assert all(torch.equal(result, results[0]) for result in results)
