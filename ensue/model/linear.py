@@ -123,19 +123,20 @@ class Linear:
         assert (activation is not None) + (multiply is not None) + (add is not None) <= self.is_fused
         step = "swish" if activation else "mul" if multiply is not None else "none" if add is None else "add"
         other = add if multiply is None else multiply
-        if self.rows.min_rows <= x.shape[0] <= self.rows.max_rows:
-            return self._compute(x, step, other)
-        return self._compute_in_blocks(x, step, other)
-
-    def _compute_in_blocks(self, x: Tensor, step: str, other: Tensor | None) -> Tensor:
-        """Split the rows, and pad the last block."""
+        if x.shape[0] <= self.rows.max_rows:
+            return self._compute_padded(x, step, other)
         out = x.new_empty(x.shape[0], self.out_features)
         for start in range(0, x.shape[0], self.rows.max_rows):
-            end = min(start + self.rows.max_rows, x.shape[0])
-            block = _pad(x[start:end], self.rows.min_rows)
-            padded_other = None if other is None else _pad(other[start:end], self.rows.min_rows)
-            out[start:end] = self._compute(block, step, padded_other)[: end - start]
+            rows = slice(start, start + self.rows.max_rows)
+            out[rows] = self._compute_padded(x[rows], step, None if other is None else other[rows])
         return out
+
+    def _compute_padded(self, x: Tensor, step: str, other: Tensor | None) -> Tensor:
+        missing = self.rows.min_rows - x.shape[0]
+        if missing <= 0:
+            return self._compute(x, step, other)
+        padded_other = None if other is None else _pad(other, missing)
+        return self._compute(_pad(x, missing), step, padded_other)[: x.shape[0]]
 
     def _compute(self, x: Tensor, step: str, other: Tensor | None) -> Tensor:
         x = x.contiguous()
@@ -157,5 +158,5 @@ _STEPS: dict[str, Callable[[Tensor, Any], Tensor]] = {
 }
 
 
-def _pad(x: Tensor, rows: int) -> Tensor:
-    return x if x.shape[0] >= rows else F.pad(x, (0, 0, 0, rows - x.shape[0]))
+def _pad(x: Tensor, num_rows: int) -> Tensor:
+    return torch.cat((x, x.new_zeros(num_rows, x.shape[1])))
