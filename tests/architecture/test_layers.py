@@ -15,18 +15,18 @@ PACKAGE = Path(ensue.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS: dict[str, int] = {
-    **dict.fromkeys(("ensue", "errors", "config", "sampling_params", "request", "outputs", "child"), 0),
+    **dict.fromkeys(("ensue", "errors", "config", "sampling_params", "request", "outputs", "child", "tiny"), 0),
     "engine.base": 1,
-    **dict.fromkeys(("text", "guided", "store", "model", "metrics"), 2),
-    "engine": 3,
-    **dict.fromkeys(("service", "served_models"), 4),
+    **dict.fromkeys(("text", "guided", "store", "model", "metrics", "logs"), 2),
+    **dict.fromkeys(("engine", "served_models"), 3),
+    "service": 4,
     "api": 5,
     "build": 6,
     **dict.fromkeys(("cli", "deploy", "supervisor", "process", "__main__"), 7),
 }
 OWNERS: dict[str, tuple[str, ...]] = {
     "torch": ("model", "engine.model_runner", "engine.logits", "engine.sampler", "engine.beam"),
-    "numba": ("model.kernels",),
+    "numba": ("model.kernels", "model.registry"),  # the registry reads its version
     "llvmlite": ("model.kernels",),
     "triton": ("model.kernels",),
     "safetensors": ("model",),
@@ -49,7 +49,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("cli",),
     "httpx2": ("cli",),
     "msgspec": ("engine", "api", "service", "process", "build"),
-    "structlog": ("engine", "api", "service", "model", "store", "build"),
+    "structlog": ("engine", "api", "service", "model", "store", "logs"),
     "numpy": ("model", "engine.model_runner", "engine.logits", "engine.sampler"),
 }
 LAZY_IMPORTERS = ("build", "cli", "process")

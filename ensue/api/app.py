@@ -1,0 +1,102 @@
+"""The table of routes, each with its policy, and the application made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ensue import __version__
+from ensue.api import error_handlers, openapi
+from ensue.api.auth import KEY, OPEN, PROBE, Gate, Guard, Policy, is_loopback, needs
+from ensue.api.completions import CompletionsEndpoint
+from ensue.api.context import ContextMiddleware
+from ensue.api.health import HealthEndpoint
+from ensue.api.models import ModelsEndpoint
+from ensue.api.protocol import CompletionBody, CompletionObject, ModelList, ModelObject
+from ensue.config import Config
+from ensue.metrics import Metrics
+from ensue.served_models import ServedModels
+from ensue.service.completion import CompletionService
+from ensue.store.keys import KeyStore
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSpec:
+    """One row of the table."""
+
+    method: str
+    path: str
+    endpoint: Endpoint
+    policy: Policy
+    body: type[Any] | None = None
+    answer: type[Any] | None = None
+
+
+def create_app(models: ServedModels, keys: KeyStore | None, metrics: Metrics, config: Config) -> FastAPI:
+    """The whole HTTP side. Without `keys` nobody needs a key; whether that may be is `auth.check_open_server`'s."""
+    app = FastAPI(title="ensue", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.redirect_slashes = False
+    gate = Gate(config.server, keys)
+    for spec in _routes(app, models, metrics, config):
+        _add(app, spec, gate)
+    error_handlers.install(app)
+    app.add_middleware(ContextMiddleware, metrics=metrics)
+    check_policies(app)
+    return app
+
+
+def _routes(app: FastAPI, models: ServedModels, metrics: Metrics, config: Config) -> tuple[RouteSpec, ...]:
+    completions = CompletionsEndpoint(models, CompletionService(metrics), config)
+    listing, health = ModelsEndpoint(models), HealthEndpoint(models, metrics)
+    metrics_policy = OPEN if is_loopback(config.server.host) else needs("metrics")
+    return (
+        RouteSpec(
+            "POST", "/v1/completions", completions.create, needs("completions"), CompletionBody, CompletionObject
+        ),
+        RouteSpec("GET", "/v1/models", listing.list, KEY, answer=ModelList),
+        RouteSpec("GET", "/v1/models/{model:path}", listing.get, KEY, answer=ModelObject),
+        RouteSpec("GET", "/health", health.health, PROBE),
+        RouteSpec("GET", "/ready", health.ready, PROBE),
+        RouteSpec("GET", "/version", health.version, OPEN),
+        RouteSpec("GET", "/metrics", health.metrics, metrics_policy),
+        RouteSpec("GET", "/openapi.json", _schema_endpoint(app), OPEN),
+    )
+
+
+def _add(app: FastAPI, spec: RouteSpec, gate: Gate) -> None:
+    app.add_api_route(
+        spec.path,
+        spec.endpoint,
+        methods=[spec.method],
+        response_model=None,
+        openapi_extra=openapi.operation(spec.body, spec.answer),
+    )
+    route = app.router.routes[-1]
+    assert isinstance(route, APIRoute)
+    route.app = Guard(route.app, gate, spec.policy)
+
+
+def check_policies(app: FastAPI) -> None:
+    """Nothing is served that does not say who may use it."""
+    for route in app.router.routes:
+        if not isinstance(getattr(route, "app", None), Guard):
+            raise RuntimeError(f"The route {getattr(route, 'path', route)} has no policy.")
+
+
+def _schema_endpoint(app: FastAPI) -> Endpoint:
+    async def schema(_request: Request) -> Response:
+        """What this page is made of."""
+        described = app.openapi()
+        described.setdefault("components", {})["schemas"] = openapi.components()
+        return Response(msgspec.json.encode(described), media_type="application/json")
+
+    return schema

@@ -1,0 +1,131 @@
+"""Who may use a route: its policy, and the guard that enforces it on every matched route."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ensue.config import ServerConfig
+from ensue.errors import AuthenticationError, ConfigError, InvalidRequest, PermissionDenied
+from ensue.store.keys import ApiKey, KeyStore
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a route asks of a request."""
+
+    needs_key: bool = True
+    scope: str | None = None  # that the key must have
+    checks_host: bool = True
+
+
+KEY = Policy()
+OPEN = Policy(needs_key=False)
+PROBE = Policy(needs_key=False, checks_host=False)  # probes come by address and carry no key
+
+
+def needs(scope: str) -> Policy:
+    return Policy(scope=scope)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that is bound to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_open_server(server: ServerConfig) -> None:
+    """Refuse to serve others than this machine without keys.
+
+    Raises:
+        ConfigError: no_auth on another address than loopback.
+    """
+    if server.no_auth and not is_loopback(server.host):
+        raise ConfigError("--no-auth is for loopback only: without keys, anyone who reaches this address may use it.")
+
+
+class Gate:
+    """Checks Host, Origin and key of a request. Without a key store nobody needs a key."""
+
+    def __init__(self, server: ServerConfig, keys: KeyStore | None) -> None:
+        self._keys = keys
+        self._allowed_hosts = _allowed_hosts(server)
+
+    async def admit(self, headers: Headers, policy: Policy) -> ApiKey | None:
+        """The key that the request carries, where one is needed.
+
+        Raises:
+            InvalidRequest, AuthenticationError, PermissionDenied: it may not pass.
+        """
+        if policy.checks_host:
+            self._check_host(headers)
+        if self._keys is None:
+            _refuse_foreign_origin(headers)
+            return None
+        if not policy.needs_key:
+            return None
+        key = await self._keys.authenticate(_bearer_token(headers))
+        if policy.scope is not None and policy.scope not in key.scopes:
+            raise PermissionDenied(f"This API key does not have the scope {policy.scope}.")
+        return key
+
+    def _check_host(self, headers: Headers) -> None:
+        """Against DNS rebinding, and against names that make a URL say something else than the path."""
+        hosts = headers.getlist("host")
+        match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if match is None:
+            raise InvalidRequest("The request must have one valid Host header.")
+        if self._allowed_hosts and match[1].lower().rstrip(".") not in self._allowed_hosts:
+            raise InvalidRequest("This Host is not served here: see --allowed-hosts.")
+
+
+class Guard:
+    """An ASGI app behind a policy."""
+
+    def __init__(self, app: ASGIApp, gate: Gate, policy: Policy) -> None:
+        self.policy = policy
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._gate.admit(Headers(scope=scope), self.policy)
+        await self._app(scope, receive, send)
+
+
+def _allowed_hosts(server: ServerConfig) -> frozenset[str]:
+    """Names without ports; empty where any will do."""
+    if server.allowed_hosts:
+        return frozenset(host.lower() for host in server.allowed_hosts)
+    if not is_loopback(server.host):
+        return frozenset()
+    own = f"[{server.host}]" if ":" in server.host else server.host
+    return frozenset((*LOOPBACK_NAMES, own))
+
+
+def _refuse_foreign_origin(headers: Headers) -> None:
+    """Where no key is needed, a page of another site could use its visitor's server."""
+    for origin in headers.getlist("origin"):
+        if urlsplit(origin).netloc.lower() != headers.get("host", "").lower() or origin == "null":
+            raise PermissionDenied("Pages of other origins may not use this server.", code="foreign_origin")
+
+
+def _bearer_token(headers: Headers) -> str:
+    values = headers.getlist("authorization")
+    if not values:
+        raise AuthenticationError("No API key was given: send Authorization: Bearer YOUR_KEY.")
+    scheme, _, token = values[0].partition(" ")
+    if len(values) > 1 or scheme.lower() != "bearer" or not token.strip():
+        raise AuthenticationError("The Authorization header must be one `Bearer YOUR_KEY`.", code="invalid_api_key")
+    return token.strip()

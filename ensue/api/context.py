@@ -1,0 +1,118 @@
+"""Around every request: an id, headers that each answer has, one line of access log, and the last net for faults."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ensue.api.disconnect import ClientDisconnected
+from ensue.api.error_handlers import error_response, internal_error
+from ensue.metrics import Metrics
+
+OPENAI_VERSION = "2020-10-01"  # the only version there is
+CLIENT_CLOSED = 499  # how the log calls an answer that nobody waited for
+MAX_SHOWN_PATH = 64
+METERED = "/v1/"  # requests to these routes are counted
+_LABEL = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+log = structlog.get_logger("ensue.access")
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """What belongs to one request alone."""
+
+    request_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    started_at: float = field(default_factory=time.perf_counter)
+    status: int | None = None  # None until the answer starts
+    model: str = ""  # canonical name, once known
+
+    @property
+    def elapsed_ms(self) -> float:
+        return (time.perf_counter() - self.started_at) * 1000
+
+
+def context_of(scope: Scope) -> RequestContext:
+    context = scope["state"]["context"]
+    assert isinstance(context, RequestContext)
+    return context
+
+
+class ContextMiddleware:
+    """The outermost of ours."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = RequestContext()
+        scope.setdefault("state", {})["context"] = context
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                context.status = message["status"]
+                _add_headers(MutableHeaders(scope=message), context)
+            await send(message)
+
+        try:
+            with structlog.contextvars.bound_contextvars(request_id=context.request_id):
+                await self._guarded(scope, receive, send_with_headers)
+        finally:
+            _write_line(scope, context)
+            self._count(scope, context)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Every fault is answered, as long as no answer has begun."""
+        context = context_of(scope)
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnected:
+            context.status = CLIENT_CLOSED
+        except Exception:
+            log.exception("unexpected error")
+            if context.status is not None:
+                raise
+            await error_response(internal_error())(scope, receive, send)
+
+    def _count(self, scope: Scope, context: RequestContext) -> None:
+        path = str(scope["route"].path) if "route" in scope else ""
+        if path.startswith(METERED) and context.status is not None:
+            self._metrics.request_ended(context.model, path, context.status, context.elapsed_ms / 1000)
+
+
+def _add_headers(headers: MutableHeaders, context: RequestContext) -> None:
+    headers["x-request-id"] = f"req_{context.request_id}"
+    headers["openai-processing-ms"] = str(round(context.elapsed_ms))
+    headers["openai-version"] = OPENAI_VERSION
+    headers["x-content-type-options"] = "nosniff"
+
+
+def _write_line(scope: Scope, context: RequestContext) -> None:
+    """Never a body, a query or a header but the client's own label, where it is a harmless one."""
+    label = Headers(scope=scope).get("x-request-id", "")
+    log.info(
+        "request",
+        method=scope["method"],
+        path=_shown_path(scope),
+        status=context.status,
+        ms=round(context.elapsed_ms, 1),
+        client_label=label if _LABEL.fullmatch(label) else None,
+    )
+
+
+def _shown_path(scope: Scope) -> str:
+    """The route's pattern; of an unknown path, no more than its printable start."""
+    route = scope.get("route")
+    if route is not None:
+        return str(route.path)
+    return ascii(scope["path"][:MAX_SHOWN_PATH])[1:-1]

@@ -1,0 +1,97 @@
+"""Errors to HTTP: the one place that gives an error its status, headers and body, whoever raised it."""
+
+from __future__ import annotations
+
+import msgspec
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ensue.api.protocol import ErrorDetail, ErrorObject
+from ensue.errors import (
+    AuthenticationError,
+    GenerationFailed,
+    InvalidRequest,
+    MethodNotAllowed,
+    RequestError,
+    RequestTooLarge,
+    UnknownUrl,
+    UnsupportedMediaType,
+)
+
+LONGEST_RETRY_AFTER_S = 60
+DEFAULT_RETRY_AFTER_S = 1  # of a 503 that does not say
+
+log = structlog.get_logger("ensue.api")
+
+
+def body_of(error: RequestError) -> ErrorObject:
+    """The one shape."""
+    return ErrorObject(ErrorDetail(error.message, error.type, error.param, error.code))
+
+
+def headers_of(error: RequestError) -> dict[str, str]:
+    """What a client's retries go by."""
+    headers = {}
+    retry_after_s = error.retry_after_s
+    if retry_after_s is None and error.status == 503:
+        retry_after_s = DEFAULT_RETRY_AFTER_S
+    if retry_after_s is not None:
+        headers["retry-after"] = str(min(max(1, retry_after_s), LONGEST_RETRY_AFTER_S))
+    if error.should_retry is not None:
+        headers["x-should-retry"] = "true" if error.should_retry else "false"
+    if isinstance(error, AuthenticationError):
+        headers["www-authenticate"] = "Bearer"
+    return headers
+
+
+def error_response(error: RequestError) -> Response:
+    content = msgspec.json.encode(body_of(error))
+    return Response(content, error.status, headers_of(error), media_type="application/json")
+
+
+def internal_error() -> GenerationFailed:
+    """What the caller learns of a fault of ours."""
+    return GenerationFailed("The server failed on this request.")
+
+
+def install(app: FastAPI) -> None:
+    """Answer our own errors and the framework's. Others are caught by the outermost middleware."""
+    app.add_exception_handler(RequestError, _on_request_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+
+
+async def _on_request_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return error_response(error)
+
+
+async def _on_http_exception(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = error_response(from_status(error.status_code))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _on_validation_error(_request: Request, _error: Exception) -> Response:
+    return error_response(InvalidRequest("The request is not valid."))
+
+
+def from_status(status: int) -> RequestError:
+    """Our error for one that the framework knows by its status alone."""
+    match status:
+        case 404:
+            return UnknownUrl("There is nothing at this URL.")
+        case 405:
+            return MethodNotAllowed("This URL does not answer this method.")
+        case 413:
+            return RequestTooLarge("The body is too large.")
+        case 415:
+            return UnsupportedMediaType("The body must be application/json.")
+        case _ if status < 500:
+            return InvalidRequest("The request is not valid.")
+    return internal_error()

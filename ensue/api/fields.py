@@ -1,0 +1,194 @@
+"""Kinds of request fields: each checks a JSON value strictly and describes itself in JSON Schema.
+
+Strictly: "5" is no number, true is no number, but 16.0 is an integer. A message says what is allowed and repeats
+nothing of what was given. Knows no particular field.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from ensue.errors import InvalidRequest
+
+T = TypeVar("T")
+INT64 = (-(2**63), 2**63 - 1)
+Schema = dict[str, Any]
+
+
+class Kind(Protocol):
+    """What a field's value may be."""
+
+    @property
+    def schema(self) -> Schema: ...
+
+    def parse(self, value: Any, path: str) -> Any:
+        """The checked value; raises InvalidRequest with the path as `param`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    max_length: int | None = None
+
+    @property
+    def schema(self) -> Schema:
+        return {"type": "string"} | ({} if self.max_length is None else {"maxLength": self.max_length})
+
+    def parse(self, value: Any, path: str) -> str:
+        if not isinstance(value, str):
+            raise _wrong(path, "a text")
+        if self.max_length is not None and len(value) > self.max_length:
+            raise _wrong(path, f"at most {self.max_length} characters long")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    schema: ClassVar[Schema] = {"type": "boolean"}
+
+    def parse(self, value: Any, path: str) -> bool:
+        if not isinstance(value, bool):
+            raise _wrong(path, "true or false")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    low: int = INT64[0]
+    high: int = INT64[1]
+
+    @property
+    def schema(self) -> Schema:
+        bounds = {"minimum": self.low, "maximum": self.high}
+        return {"type": "integer"} | {name: bound for name, bound in bounds.items() if bound not in INT64}
+
+    def parse(self, value: Any, path: str) -> int:
+        number = as_int(value)
+        if number is None:
+            raise _wrong(path, "a whole number")
+        if not self.low <= number <= self.high:
+            raise _wrong(path, self._range())
+        return number
+
+    def _range(self) -> str:
+        if self.high == INT64[1]:
+            return "a 64-bit number" if self.low == INT64[0] else f"at least {self.low} and below 2^63"
+        return f"between {self.low} and {self.high}"
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    low: float
+    high: float
+
+    @property
+    def schema(self) -> Schema:
+        return {"type": "number", "minimum": self.low, "maximum": self.high}
+
+    def parse(self, value: Any, path: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(_as_float(value)):
+            raise _wrong(path, "a number")
+        if not self.low <= value <= self.high:
+            raise _wrong(path, f"between {self.low:g} and {self.high:g}")
+        return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    item: Kind
+
+    @property
+    def schema(self) -> Schema:
+        return {"type": "array", "items": self.item.schema}
+
+    def parse(self, value: Any, path: str) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise _wrong(path, "a list")
+        return tuple(self.item.parse(item, f"{path}[{index}]") for index, item in enumerate(value))
+
+
+@dataclass(frozen=True, slots=True)
+class OneOrMore:
+    """A value by itself or a list of them; always parsed to a tuple."""
+
+    item: Kind
+
+    @property
+    def schema(self) -> Schema:
+        return {"anyOf": [self.item.schema, ListOf(self.item).schema]}
+
+    def parse(self, value: Any, path: str) -> tuple[Any, ...]:
+        return ListOf(self.item).parse(value, path) if isinstance(value, list) else (self.item.parse(value, path),)
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """An object of booleans."""
+
+    names: tuple[str, ...]
+
+    @property
+    def schema(self) -> Schema:
+        return {"type": "object", "properties": dict.fromkeys(self.names, Boolean.schema)}
+
+    def parse(self, value: Any, path: str) -> frozenset[str]:
+        """The names that are true; others than `names` are the caller's to judge."""
+        if not isinstance(value, dict):
+            raise _wrong(path, "an object")
+        given = {name: value[name] for name in self.names if value.get(name) is not None}
+        return frozenset(name for name, flag in given.items() if Boolean().parse(flag, f"{path}.{name}"))
+
+
+def as_int(value: Any) -> int | None:
+    """The whole number that a JSON number stands for; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) else None
+
+
+def _as_float(value: int | float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _wrong(path: str, allowed: str) -> InvalidRequest:
+    return InvalidRequest(f"{path} must be {allowed}.", param=path)
+
+
+# ---- bodies: dataclasses whose fields carry their kind
+
+
+def param(kind: Kind, default: Any, help: str) -> Any:  # noqa: A002
+    """A field of a body; null and absent are the default."""
+    return field(default=default, metadata={"kind": kind, "help": help})
+
+
+def parse_body(body: type[T], raw: Mapping[str, Any]) -> T:
+    """Read the fields of a body; names that it doesn't have are the caller's to judge.
+
+    Raises:
+        InvalidRequest: a bad value.
+    """
+    return body(
+        **{
+            f.name: f.metadata["kind"].parse(raw[f.name], f.name)
+            for f in fields(body)  # type: ignore[arg-type]
+            if raw.get(f.name) is not None
+        }
+    )
+
+
+def schema_of(body: type[Any], required: Sequence[str]) -> Schema:
+    """The JSON Schema of a body."""
+    properties = {}
+    for f in fields(body):
+        described = f.metadata["kind"].schema | {"description": f.metadata["help"]}
+        has_default = isinstance(f.default, str | int | float) and f.default is not None
+        properties[f.name] = described | ({"default": f.default} if has_default else {})
+    return {"type": "object", "properties": properties, "required": list(required)}

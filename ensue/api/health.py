@@ -1,0 +1,87 @@
+"""Probes and figures: /health, /ready, /version, /metrics."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ensue import __version__
+from ensue.api.error_handlers import body_of, headers_of
+from ensue.engine.base import Engine
+from ensue.errors import EngineDead, Overloaded, RequestError
+from ensue.metrics import Metrics
+from ensue.served_models import ServedModels
+
+
+class HealthEndpoint:
+    """What this process knows of itself and of the engines behind it."""
+
+    def __init__(self, models: ServedModels, metrics: Metrics) -> None:
+        self._models = models
+        self._metrics = metrics
+
+    async def health(self, _request: Request) -> Response:
+        """The process answers."""
+        return _json({"status": "ok"})
+
+    async def ready(self, _request: Request) -> Response:
+        """Every engine makes progress; otherwise 503 with the phase and how long it has lasted."""
+        for model in self._models.all():
+            if not model.engine.is_ready:
+                return _not_ready(model.engine)
+        return _json({"status": "ready"})
+
+    async def version(self, _request: Request) -> Response:
+        """The build, and what makes answers reproducible."""
+        return _json({"version": __version__, "model": self._models.default.name} | _facts(self._models.default.engine))
+
+    async def metrics(self, _request: Request) -> Response:
+        """Prometheus."""
+        for model in self._models.all():
+            self._metrics.observe_engine(model.name, model.engine.stats(), model.engine.is_ready)
+        content, media_type = self._metrics.render()
+        return Response(content, headers={"content-type": media_type})
+
+
+def _not_ready(engine: Engine) -> Response:
+    error = _reason(engine.phase)
+    content = {
+        "error": msgspec.to_builtins(body_of(error))["error"],
+        "phase": engine.phase,
+        "elapsed_s": round(engine.phase_elapsed_s, 1),
+    }
+    return _json(content, error.status, headers_of(error))
+
+
+def _reason(phase: str) -> RequestError:
+    match phase:
+        case "dead":
+            return EngineDead("The engine worker is being restarted.")
+        case "draining":
+            return Overloaded("The server is shutting down.", code="draining")
+        case "stalled":
+            return Overloaded("The engine makes no progress.")
+    return Overloaded("The model is loading.", code="model_loading")
+
+
+def _facts(engine: Engine) -> dict[str, Any]:
+    """Null until the engine is loaded."""
+    try:
+        info = engine.info
+    except RequestError:
+        return {"fingerprint": None, "row_independent": None, "self_test": None, "dtype": None, "device": None}
+    return {
+        "fingerprint": info.fingerprint,
+        "row_independent": info.row_independent,
+        "self_test": None if info.self_test is None else asdict(info.self_test),
+        "dtype": info.dtype,
+        "device": info.device,
+    }
+
+
+def _json(value: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), status, headers, media_type="application/json")

@@ -1,0 +1,55 @@
+"""GET /v1/models and /v1/models/{id}."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ensue.api.protocol import ModelList, ModelObject
+from ensue.errors import RequestError
+from ensue.sampling_params import SamplingParams
+from ensue.served_models import ServedModel, ServedModels
+from ensue.service.prompt import context_length
+
+SHOWN_DEFAULTS = ("temperature", "top_p", "top_k", "min_p")
+
+
+class ModelsEndpoint:
+    """What is served."""
+
+    def __init__(self, models: ServedModels) -> None:
+        self._models = models
+
+    async def list(self, _request: Request) -> Response:
+        """All models, under each of their names."""
+        data = [_describe(model, name) for model in self._models.all() for name in model.names]
+        return _json(ModelList(data=data))
+
+    async def get(self, request: Request) -> Response:
+        """One model by name or alias."""
+        name = request.path_params["model"]
+        return _json(_describe(self._models.resolve(name), name))
+
+
+def _describe(model: ServedModel, name: str) -> ModelObject:
+    standard = SamplingParams()
+    defaults = {field: getattr(standard, field) or 0 for field in SHOWN_DEFAULTS}
+    return ModelObject(
+        id=name,
+        created=model.created,
+        root=model.root,
+        max_model_len=_max_model_len(model),
+        default_sampling_params={**defaults, **model.sampling_defaults},
+    )
+
+
+def _max_model_len(model: ServedModel) -> int | None:
+    try:
+        return context_length(model.engine.info)
+    except RequestError:  # not loaded yet
+        return None
+
+
+def _json(value: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

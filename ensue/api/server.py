@@ -1,0 +1,93 @@
+"""Serving the application on a socket until SIGTERM, and ending well: running requests get time to finish."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from ensue.api.http_protocol import BoundedProtocol
+from ensue.config import Config, LimitsConfig
+
+KEEP_ALIVE_S = 75
+LAST_WORDS_S = 2.0  # for error events of streams that were cut
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+async def serve(
+    app: ASGIApp,
+    sock: socket.socket,
+    config: Config,
+    on_started: Callable[[], None],
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Answer on a bound socket until SIGTERM or SIGINT comes, or `stop` is set; then drain and return.
+
+    Args:
+        on_started: called once connections are accepted.
+    """
+    server = _Server(_uvicorn_config(app, config), on_started)
+    stop = stop or asyncio.Event()
+    with _signals_set(stop):
+        serving = asyncio.create_task(server.serve([sock]))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        stopping.cancel()
+        await serving
+    if server.server_state.tasks:  # cancelled when their time was over
+        await asyncio.wait(server.server_state.tasks, timeout=LAST_WORDS_S)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.contextmanager
+def _signals_set(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+def _uvicorn_config(app: ASGIApp, config: Config) -> uvicorn.Config:
+    return uvicorn.Config(
+        cast(Any, app),
+        http=_protocol(config.limits),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=cast(int, config.server.drain_s),  # a float will do
+    )
+
+
+def _protocol(limits: LimitsConfig) -> type[asyncio.Protocol]:
+    return cast(type[asyncio.Protocol], functools.partial(BoundedProtocol, limits=limits))

@@ -1,0 +1,96 @@
+"""Server-sent events: `data: ` + compact JSON + two line feeds, one write each, `[DONE]` at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ensue.api.disconnect import unless_disconnected
+from ensue.api.error_handlers import body_of, internal_error
+from ensue.errors import Overloaded, RequestError, RequestTimeout
+
+DONE = b"data: [DONE]\n\n"
+HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
+
+log = structlog.get_logger("ensue.api")
+
+
+def event(value: Any) -> bytes:
+    return b"data: " + msgspec.json.encode(value) + b"\n\n"
+
+
+class EventStream(Response):
+    """Sends events, and calls `on_close` whatever happens.
+
+    The response starts with the first event: what fails before it is an ordinary error response. A later failure is an
+    event of its own, followed by `[DONE]`.
+    """
+
+    def __init__(
+        self,
+        events: AsyncIterator[bytes],
+        on_close: Callable[[], Awaitable[None]],
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(headers={**HEADERS, **(headers or {})})
+        del self.headers["content-length"]
+        self._events = events
+        self._on_close = on_close
+        self._timeout_s = timeout_s
+        self._has_started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
+        try:
+            await unless_disconnected(receive, self._send_all(send))
+        except asyncio.CancelledError:  # the server ends, and this stream had its time to drain
+            if not self._has_started:
+                raise
+            await _finish(send, Overloaded("The server is shutting down.", code="draining"))
+        finally:
+            await self._on_close()
+
+    async def _send_all(self, send: Send) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                async for data in self._events:
+                    await self._start(send)
+                    await _send_body(send, data)
+        except (TimeoutError, RequestError) as error:
+            failure = _timed_out() if isinstance(error, TimeoutError) else error
+            if not self._has_started:
+                raise failure from None
+            await _finish(send, failure)
+        except Exception:
+            if not self._has_started:
+                raise
+            log.exception("a stream failed")
+            await _finish(send, internal_error())
+        else:
+            await _finish(send)
+
+    async def _start(self, send: Send) -> None:
+        if not self._has_started:
+            self._has_started = True
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+
+
+async def _finish(send: Send, error: RequestError | None = None) -> None:
+    if error is not None:
+        await _send_body(send, event(body_of(error)))
+    await _send_body(send, DONE, more_body=False)
+
+
+async def _send_body(send: Send, body: bytes, *, more_body: bool = True) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more_body})
+
+
+def _timed_out() -> RequestTimeout:
+    return RequestTimeout("The request took longer than this server allows.")

@@ -1,0 +1,138 @@
+"""JSON as the standard has it: no duplicate keys, NaN, lone surrogates, endless numbers or nesting.
+
+A good body is parsed once, by the standard library's C scanner; only a flawed one is parsed again, to say where.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from ensue.errors import InvalidRequest
+
+MAX_INT_DIGITS = 1000  # the interpreter refuses to read 4,300 and more
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NOT_BRACKET = re.compile(r"[^\[\]{}]+")
+_INNERMOST = re.compile(r"\[\]|\{\}")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class _FlawFound(Exception):
+    """Raised on the first reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Flaw:
+    """Stands for a value on the second reading."""
+
+    sentence: str
+
+
+def parse(body: bytes, max_depth: int) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        InvalidRequest: not JSON, or flawed; `param` is the path of the flaw where it has one.
+    """
+    text = _decode(body)
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(
+            f"The body is not valid JSON: line {error.lineno}, column {error.colno} cannot be read."
+        ) from None
+    except RecursionError:
+        raise _too_deep(max_depth) from None
+    except (_FlawFound, ValueError):  # ValueError: a number with too many digits
+        raise _located(text) from None
+    if _is_deeper(text, max_depth):
+        raise _too_deep(max_depth)
+    if _SURROGATE_ESCAPE.search(text):
+        _refuse_flaws(value, "")
+    return value
+
+
+def _decode(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest("The body is not valid UTF-8.") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise _FlawFound
+    return value
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise _FlawFound
+
+
+def _is_deeper(text: str, limit: int) -> bool:
+    """Whether valid JSON has more than `limit` levels: so often can innermost brackets be taken away."""
+    if text.count("[") + text.count("{") <= limit:
+        return False
+    brackets = _NOT_BRACKET.sub("", _STRING.sub("", text))
+    for _ in range(limit):
+        brackets = _INNERMOST.sub("", brackets)
+    return bool(brackets)
+
+
+def _too_deep(max_depth: int) -> InvalidRequest:
+    return InvalidRequest(f"The body is nested more than {max_depth} levels deep.")
+
+
+# ---- the second reading: flaws become values, and then have a path
+
+
+def _located(text: str) -> InvalidRequest:
+    try:
+        value = json.loads(text, object_pairs_hook=_marked, parse_constant=_mark_constant, parse_int=_bounded_int)
+        _refuse_flaws(value, "")
+    except RecursionError:
+        return InvalidRequest("The body is nested too deep.")
+    except InvalidRequest as error:
+        return error
+    raise AssertionError("a flaw that the first reading found has a place")
+
+
+def _marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        value[key] = _Flaw("the key stands twice") if key in value else item
+    return value
+
+
+def _mark_constant(name: str) -> _Flaw:
+    return _Flaw(f"{name} is not a JSON number")
+
+
+def _bounded_int(digits: str) -> int | _Flaw:
+    return int(digits) if len(digits) <= MAX_INT_DIGITS else _Flaw("the number has too many digits")
+
+
+def _refuse_flaws(value: Any, path: str) -> None:
+    match value:
+        case _Flaw(sentence):
+            raise InvalidRequest(f"The body is not valid JSON: {sentence}.", param=path or None)
+        case str() if not _is_unicode(value):
+            raise InvalidRequest("Texts must not have lone surrogates.", param=path or None)
+        case list():
+            for index, item in enumerate(value):
+                _refuse_flaws(item, f"{path}[{index}]")
+        case dict():
+            for key, item in value.items():
+                _refuse_flaws(key, path)
+                _refuse_flaws(item, f"{path}.{key}" if path else key)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

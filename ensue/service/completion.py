@@ -1,0 +1,134 @@
+"""CompletionService: a request becomes generations, their tokens become the choices of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ensue.engine.base import Generation
+from ensue.errors import GenerationFailed
+from ensue.metrics import Metrics
+from ensue.outputs import Usage
+from ensue.served_models import ServedModel
+from ensue.service.answer import Answer
+from ensue.service.choice import ChoiceDelta, StopReason
+from ensue.service.logprobs import Logprobs
+from ensue.service.merge import merged
+from ensue.service.meter import Meter
+from ensue.service.prompt import encode_prompts
+from ensue.service.request import CompletionRequest
+from ensue.service.resolve import generation_requests, stop_names
+
+NUM_ENCODERS = 2  # threads
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedChoice:
+    """One choice, complete."""
+
+    index: int
+    text: str
+    logprobs: Logprobs | None
+    finish_reason: str
+    stop_reason: StopReason
+
+
+class CompletionService:
+    """Starts completions on any served model."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._encoders = ThreadPoolExecutor(NUM_ENCODERS, thread_name_prefix="encode")
+
+    async def start(self, model: ServedModel, request: CompletionRequest) -> Completion:
+        """Returns once the engine has accepted every prompt; whatever can be refused is refused here.
+
+        Raises:
+            RequestError: invalid, too long, or no engine to take it.
+        """
+        info, meter = model.engine.info, Meter(self._metrics, model.name)
+        loop = asyncio.get_running_loop()
+        prompts = await loop.run_in_executor(self._encoders, encode_prompts, request, model.tokenizer, info)
+        names = stop_names(request, model.tokenizer)
+        generations: list[Generation] = []
+        try:
+            for generation_request in generation_requests(request, prompts, model, info, names):
+                generations.append(await model.engine.generate(generation_request))
+        except BaseException:
+            await _close(generations)
+            raise
+        answers = [Answer(i, prompt, request, model.tokenizer, names) for i, prompt in enumerate(prompts)]
+        return Completion(answers, generations, meter, info.fingerprint)
+
+    def close(self) -> None:
+        self._encoders.shutdown(wait=False, cancel_futures=True)
+
+
+class Completion:
+    """A running completion: iterate over its news, or collect them; close it in any case."""
+
+    def __init__(
+        self, answers: Sequence[Answer], generations: Sequence[Generation], meter: Meter, fingerprint: str
+    ) -> None:
+        self.fingerprint = fingerprint
+        self._meter = meter
+        self._answers = answers
+        self._generations = generations
+        self._outputs = merged(generations)
+        self._deltas = self._read()
+
+    @property
+    def usage(self) -> Usage:
+        """What was used so far; each prompt counts once."""
+        return sum((answer.usage for answer in self._answers), Usage())
+
+    def __aiter__(self) -> AsyncIterator[ChoiceDelta]:
+        return self._deltas
+
+    async def collect(self) -> list[FinishedChoice]:
+        """All choices, in the order of their indices."""
+        deltas: dict[int, list[ChoiceDelta]] = {}
+        async for delta in self:
+            deltas.setdefault(delta.index, []).append(delta)
+        return [_joined(deltas[index]) for index in sorted(deltas)]
+
+    async def aclose(self) -> None:
+        """Cancel what still runs, within one step. Idempotent."""
+        await self._deltas.aclose()
+        await self._outputs.aclose()
+        await _close(self._generations)
+        self._meter.end(self.usage)
+
+    async def _read(self) -> AsyncGenerator[ChoiceDelta, None]:
+        num_running = sum(len(answer.choices) for answer in self._answers)
+        async for number, output in self._outputs:
+            delta = self._answers[number].take(output)
+            if delta is None:
+                continue
+            if delta.finish_reason is not None:
+                num_running -= 1
+                if output.finish_reason is None:  # ended here, by a stop string
+                    self._generations[number].stop(output.sample_index)
+            self._meter.note(delta)
+            yield delta
+            if not num_running:
+                return
+        raise GenerationFailed("The engine ended a generation without a reason.")
+
+
+def _joined(deltas: Sequence[ChoiceDelta]) -> FinishedChoice:
+    last = deltas[-1]
+    assert last.finish_reason is not None, "a choice ends with its reason"
+    logprobs = None if last.logprobs is None else Logprobs()
+    for delta in deltas:
+        if logprobs is not None and delta.logprobs is not None:
+            logprobs.extend(delta.logprobs)
+    text = "".join(delta.text for delta in deltas)
+    return FinishedChoice(last.index, text, logprobs, last.finish_reason, last.stop_reason)
+
+
+async def _close(generations: Sequence[Generation]) -> None:
+    for generation in generations:
+        await generation.aclose()

@@ -1,0 +1,36 @@
+"""Measures one completion as its news arrive: times, choices, tokens."""
+
+from __future__ import annotations
+
+import time
+
+from ensue.metrics import Metrics
+from ensue.outputs import Usage
+from ensue.service.choice import ChoiceDelta
+
+
+class Meter:
+    """Tells the metrics about one request."""
+
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self._metrics = metrics
+        self._model = model
+        self._started_at = time.perf_counter()
+        self._last_at: dict[int, float] = {}  # by choice
+        self._has_ended = False
+
+    def note(self, delta: ChoiceDelta) -> None:
+        now = time.perf_counter()
+        if not self._last_at:
+            self._metrics.first_token(self._model, now - self._started_at)
+        elif delta.index in self._last_at:
+            self._metrics.next_token(self._model, now - self._last_at[delta.index])
+        self._last_at[delta.index] = now
+        if delta.finish_reason is not None:
+            self._metrics.choice_ended(self._model, delta.finish_reason)
+
+    def end(self, usage: Usage) -> None:
+        """Count what was used, once."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._metrics.used(self._model, usage)

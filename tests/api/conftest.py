@@ -1,0 +1,145 @@
+"""The application over scripted engines: called directly for most tests, over a loopback socket where that matters."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+import ensue.tiny
+from ensue.api.app import create_app
+from ensue.api.server import serve
+from ensue.config import Config, LimitsConfig, ServerConfig
+from ensue.engine.fake import FakeEngine
+from ensue.metrics import Metrics
+from ensue.request import GenerationRequest
+from ensue.served_models import ServedModel, ServedModels
+from ensue.store.keys import KeyStore
+from ensue.text.tokenizer import Tokenizer
+
+Json = dict[str, Any]
+
+
+class Api:
+    """A client of an application, and what stands behind it."""
+
+    def __init__(self, client: httpx2.AsyncClient, engine: FakeEngine) -> None:
+        self.client = client
+        self.engine = engine
+
+    async def complete(self, body: Json, status: int = 200) -> Json:
+        """The answer's JSON; the prompt is `x` where none is given."""
+        response = await self.client.post("/v1/completions", json={"prompt": "x"} | body)
+        assert response.status_code == status, response.text
+        return dict(response.json())
+
+    async def error(self, body: Json, status: int = 400) -> Json:
+        return dict((await self.complete(body, status))["error"])
+
+    async def text(self, **body: Any) -> str:
+        return str((await self.complete(body))["choices"][0]["text"])
+
+    async def events(self, **body: Any) -> list[Any]:
+        """A stream's events, `[DONE]` taken off."""
+        response = await self.client.post("/v1/completions", json={"prompt": "x", "stream": True} | body)
+        assert response.status_code == 200, response.text
+        *events, done, rest = response.text.split("\n\n")
+        assert (done, rest) == ("data: [DONE]", "")
+        return [json.loads(event.removeprefix("data: ")) for event in events]
+
+
+MakeApi = Callable[..., Api]
+ServeApp = Callable[..., AbstractAsyncContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.from_folder(Path(ensue.tiny.__file__).parent)
+
+
+@pytest.fixture
+def make_models(tokenizer: Tokenizer) -> Callable[..., ServedModels]:
+    def make(engine: FakeEngine, limits: LimitsConfig | None = None, **more: Any) -> ServedModels:
+        return ServedModels(
+            [ServedModel("tiny", engine, tokenizer, limits or LimitsConfig(), root="org/tiny", created=7, **more)]
+        )
+
+    return make
+
+
+@pytest.fixture
+def says(tokenizer: Tokenizer) -> Callable[..., FakeEngine]:
+    """Make an engine whose every sample says the same text, over and over."""
+
+    def make(text: str, **more: Any) -> FakeEngine:
+        def script(request: GenerationRequest, sample: int) -> Sequence[int]:
+            return tokenizer.encode(text, add_special_tokens=False)
+
+        return FakeEngine(script, logits_width=tokenizer.vocab_size, **more)
+
+    return make
+
+
+@pytest.fixture
+async def make_api(make_models: Callable[..., ServedModels], says: Callable[..., FakeEngine]) -> AsyncIterator[MakeApi]:
+    """An application without keys, called without a socket."""
+    clients: list[httpx2.AsyncClient] = []
+
+    def make(
+        engine: FakeEngine | None = None,
+        *,
+        keys: KeyStore | None = None,
+        server: ServerConfig | None = None,
+        limits: LimitsConfig | None = None,
+        **more: Any,
+    ) -> Api:
+        engine = engine or says(" one two three four five six seven")
+        config = Config(server=server or ServerConfig(), limits=limits or LimitsConfig())
+        app = create_app(make_models(engine, config.limits, **more), keys, Metrics(), config)
+        transport = httpx2.ASGITransport(app)
+        clients.append(httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000"))
+        return Api(clients[-1], engine)
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.fixture
+def api(make_api: MakeApi) -> Api:
+    return make_api()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock
+
+
+@pytest.fixture
+def served(make_models: Callable[..., ServedModels], listener: socket.socket) -> ServeApp:
+    """Serve an application on a loopback port as long as the context lasts; gives its URL."""
+
+    @asynccontextmanager
+    async def serving(
+        engine: FakeEngine, keys: KeyStore | None = None, config: Config | None = None
+    ) -> AsyncIterator[str]:
+        config = config or Config(server=ServerConfig(drain_s=1.0))
+        app = create_app(make_models(engine, config.limits), keys, Metrics(), config)
+        started, stop = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(serve(app, listener, config, started.set, stop))
+        await started.wait()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            stop.set()
+            await task
+
+    return serving
