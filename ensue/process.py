@@ -32,16 +32,23 @@ def main(role: Role) -> int:
 
 
 def _run(role: Role, settings: ProcessSettings, events: EventWriter) -> int:
-    from ensue import build  # after the lifeline is watched: this import takes seconds
-
     try:
-        return build.run_worker(settings, events) if role == "worker" else build.run_api(settings, events)
+        # imported only after the lifeline is watched: it takes seconds
+        if role == "worker":
+            from ensue.build import worker
+
+            worker.run(settings, events)
+        else:
+            from ensue.build import api
+
+            api.run(settings, events)
     except StartupError as error:
         events.send(Event("fatal", error.message))
         return ExitCode.CANNOT_START
     except Exception:
         traceback.print_exc()
         return ExitCode.FAILED
+    return ExitCode.OK
 
 
 def watch_lifeline(stream: BinaryIO) -> None:

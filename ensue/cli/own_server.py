@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ensue.child import Event
 from ensue.cli.address import bind
-from ensue.cli.serve import child_specs
+from ensue.cli.serve import child_specs, find_model
 from ensue.config import Config
 from ensue.errors import EnsueError
 from ensue.supervisor import supervise
@@ -25,8 +25,6 @@ async def own_server(config: Config) -> AsyncIterator[str]:
     Raises:
         EnsueError: it ended before it was ready.
     """
-    from ensue import build
-
     listener, runtime = bind("127.0.0.1", 0), Path(tempfile.mkdtemp(prefix="ensue-"))
     server = replace(config.server, host="127.0.0.1", log_level="error", data_dir=str(runtime), drain_s=0.0)
     config = replace(config, server=server)
@@ -39,7 +37,7 @@ async def own_server(config: Config) -> AsyncIterator[str]:
             ready.set()
 
     worker, api = child_specs(
-        config, build.resolve_model(config.engine, lambda _name, _fraction: None), runtime, listener, is_terminal=False
+        config, find_model(config, lambda _name, _fraction: None), runtime, listener, is_terminal=False
     )
     running = asyncio.create_task(supervise(worker, api, on_event, config.server.drain_s, stop))
     waiting = asyncio.create_task(ready.wait())

@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def serve(**options: object) -> None:
     refuse_open_server(config)
     listener = bind(config.server.host, config.server.port)
     printer = StartupPrinter(config, listener.getsockname()[:2], started_at)
-    source = _resolve_model(config, printer)
+    source = find_model(config, printer.on_download)
     runtime = Path(tempfile.mkdtemp(prefix="ensue-"))  # mode 0700
     try:
         code = asyncio.run(_supervise(config, source, runtime, listener, printer))
@@ -62,10 +63,12 @@ def _command(role: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "ensue.process", role)
 
 
-def _resolve_model(config: Config, printer: StartupPrinter) -> ModelSource:
-    from ensue import build
+def find_model(config: Config, on_download: Callable[[str, float], None]) -> ModelSource:
+    """Find, and where needed fetch, the model that the settings name."""
+    from ensue.model import hub
 
-    return build.resolve_model(config.engine, printer.on_download)
+    found = hub.resolve(config.engine.model, config.engine.revision, on_download)
+    return ModelSource(str(found.folder.absolute()), found.name, found.root)
 
 
 def refuse_open_server(config: Config) -> None:

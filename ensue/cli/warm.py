@@ -9,8 +9,8 @@ import typer
 
 def warm() -> None:
     """Compile the CPU kernels and cache them beside the package."""
-    from ensue import build
+    from ensue.model import kernels
 
     start = time.perf_counter()
-    build.warm_kernels()
+    kernels.warm()
     typer.echo(f"Kernels compiled and cached in {time.perf_counter() - start:.1f} s.")

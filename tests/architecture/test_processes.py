@@ -10,8 +10,8 @@ import pytest
 CASES = {
     "cli": ("import ensue.cli.app", {"torch", "numba", "fastapi", "sqlalchemy", "numpy", "huggingface_hub", "httpx2"}),
     "supervisor": ("import ensue.supervisor", {"torch", "numpy", "fastapi", "uvicorn", "sqlalchemy", "pydantic"}),
-    "api": ("from ensue import build; build.import_api()", {"torch", "numba", "triton", "transformers"}),
-    "worker": ("from ensue import build; build.import_worker()", {"fastapi", "sqlalchemy", "pydantic", "transformers"}),
+    "api": ("import ensue.build.api", {"torch", "numba", "triton", "transformers"}),
+    "worker": ("import ensue.build.worker", {"fastapi", "sqlalchemy", "pydantic", "transformers"}),
     "scheduler": ("import ensue.engine.llm_engine", {"torch", "numpy", "numba"}),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ensue.model import kernels
-from ensue.model.threads import set_num_threads
+from ensue.model.devices import set_num_threads
 
 
 def test_torch_and_the_kernels_get_the_same_number() -> None:

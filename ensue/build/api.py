@@ -1,0 +1,168 @@
+"""The API process, put together."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import uvloop
+
+from ensue.api.app import create_app
+from ensue.api.server import serve
+from ensue.child import Event, EventWriter, ProcessSettings
+from ensue.config import ServerConfig, StoreConfig
+from ensue.engine.client import EngineClient
+from ensue.engine.fake import FakeEngine
+from ensue.errors import ConfigError
+from ensue.logs import set_up_logging
+from ensue.metrics import Metrics
+from ensue.model.config import load_sampling_defaults
+from ensue.served_models import ServedModel, ServedModels
+from ensue.store.db import Database, sqlite_url
+from ensue.store.keys import KeyStore
+from ensue.text.chat_template import ChatTemplate
+from ensue.text.tokenizer import Tokenizer
+
+FIRST_KEY_FILE = "first-key"
+
+
+def run(settings: ProcessSettings, events: EventWriter) -> None:
+    """Answer HTTP until told to end."""
+    set_up_logging(settings.config.server)
+    uvloop.run(_serve(settings, events))
+
+
+async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
+    config = settings.config
+    assert settings.listen_fd is not None
+    progress = _Progress(settings, events)
+    tokenizer = Tokenizer.from_folder(Path(settings.model.folder))
+    keys = None if config.server.no_auth else open_keys(config.server, config.store, settings.is_terminal, events)
+    engine = (
+        _fake_engine(tokenizer)
+        if config.engine.engine == "fake"
+        else EngineClient(Path(settings.socket_path), on_phase=progress.on_phase)
+    )
+    models = ServedModels([served_model(settings, engine, tokenizer)])
+    app = create_app(models, keys, Metrics(), config)
+    if isinstance(engine, EngineClient):
+        engine.start()
+    else:
+        progress.on_phase("ready")
+    try:
+        await serve(app, socket.socket(fileno=settings.listen_fd), config, progress.on_started)
+    finally:
+        await engine.close(0.0)
+        if keys is not None:
+            keys.close()
+
+
+class _Progress:
+    """Says `ready` once connections are accepted and the engine is there."""
+
+    def __init__(self, settings: ProcessSettings, events: EventWriter) -> None:
+        self._name = served_names(settings)[0]
+        self._events = events
+        self._missing = {"engine", "socket"}
+
+    def on_started(self) -> None:
+        self._events.send(Event("listening"))
+        self._done("socket")
+
+    def on_phase(self, phase: str, fraction: float | None = None) -> None:  # noqa: ARG002 - the worker reports it, too
+        if phase == "ready":
+            self._done("engine")
+
+    def _done(self, part: str) -> None:
+        if self._missing == {part}:
+            self._events.send(Event("ready", self._name))
+        self._missing.discard(part)
+
+
+def served_names(settings: ProcessSettings) -> tuple[str, ...]:
+    """The canonical name first."""
+    return settings.config.server.served_model_name or (settings.model.name,)
+
+
+def served_model(settings: ProcessSettings, engine: EngineClient | FakeEngine, tokenizer: Tokenizer) -> ServedModel:
+    """The model of these settings behind an engine."""
+    name, *aliases = served_names(settings)
+    special = {"bos_token": tokenizer.bos_token, "eos_token": tokenizer.eos_token}
+    template = tokenizer.chat_template
+    return ServedModel(
+        name=name,
+        aliases=tuple(aliases),
+        engine=engine,
+        tokenizer=tokenizer,
+        limits=settings.config.limits,
+        root=settings.model.root,
+        created=int(time.time()),
+        chat_template=None if template is None else ChatTemplate(template, special),
+        sampling_defaults=_sampling_defaults(settings),
+    )
+
+
+def _sampling_defaults(settings: ProcessSettings) -> dict[str, float | int]:
+    """What generation_config.json recommends, where the server was told to follow it."""
+    if settings.config.server.generation_config != "model":
+        return {}
+    found = load_sampling_defaults(Path(settings.model.folder))
+    if found.repetition_penalty not in (None, 1.0):
+        raise ConfigError(
+            f"--generation-config model: the model asks for a repetition_penalty of {found.repetition_penalty}, which is "
+            "not served yet."
+        )
+    values = {name: getattr(found, name) for name in ("temperature", "top_p", "top_k", "min_p")}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _fake_engine(tokenizer: Tokenizer) -> FakeEngine:
+    return FakeEngine(logits_width=tokenizer.vocab_size)
+
+
+def open_keys(server: ServerConfig, store: StoreConfig, is_terminal: bool, events: EventWriter) -> KeyStore:
+    """The keys of the data folder; where there are none, the first one is made and said or written once.
+
+    Raises:
+        StartupError: the database can't be opened or is of a later version.
+        ConfigError: the key file can't be read.
+    """
+    data_dir = Path(server.data_dir).absolute()
+    database = Database(store.database_url or sqlite_url(data_dir / "ensue.db"))
+    if not database.is_current():
+        _upgrade(database)
+    keys = KeyStore(database)
+    if server.api_key_file is not None:
+        keys.add_secret(_read_key(Path(server.api_key_file)), "file")
+    else:
+        _make_first_key(keys, data_dir, is_terminal, events)
+    return keys
+
+
+def _upgrade(database: Database) -> None:
+    from ensue.store.migrate import upgrade  # loads Alembic, which an up-to-date database never needs
+
+    upgrade(database)
+
+
+def _make_first_key(keys: KeyStore, data_dir: Path, is_terminal: bool, events: EventWriter) -> None:
+    path = data_dir / FIRST_KEY_FILE
+    key = keys.create_first_key()
+    if key is None:
+        if path.exists():
+            events.send(Event("key", path=str(path)))
+    elif is_terminal:
+        events.send(Event("key", key))
+    else:
+        with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+            file.write(key + "\n")
+        events.send(Event("key", path=str(path)))
+
+
+def _read_key(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read --api-key-file {path}: {type(error).__name__}.") from None
