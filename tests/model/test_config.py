@@ -1,0 +1,126 @@
+"""config.json and generation_config.json: what is read, what is refused, and with which sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ensue.errors import ConfigError, ModelError
+from ensue.model.config import SamplingDefaults, load_config, load_sampling_defaults
+
+LLAMA3_8B = {
+    "architectures": ["LlamaForCausalLM"],
+    "attention_bias": False,
+    "bos_token_id": 128000,
+    "eos_token_id": 128001,
+    "hidden_act": "silu",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "max_position_embeddings": 8192,
+    "model_type": "llama",
+    "num_attention_heads": 32,
+    "num_hidden_layers": 32,
+    "num_key_value_heads": 8,
+    "rms_norm_eps": 1e-05,
+    "rope_scaling": None,
+    "rope_theta": 500000.0,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+    "vocab_size": 128256,
+}
+GENERATION = {"do_sample": True, "eos_token_id": [128001, 128009], "temperature": 0.6, "top_p": 0.9}
+
+
+def write(folder: Path, *, generation: dict[str, Any] | None = None, **changes: Any) -> Path:
+    config = {key: value for key, value in {**LLAMA3_8B, **changes}.items() if value != "absent"}
+    (folder / "config.json").write_text(json.dumps(config))
+    if generation is not None:
+        (folder / "generation_config.json").write_text(json.dumps(generation))
+    return folder
+
+
+def test_a_look_alike_of_llama_3_is_read(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, generation=GENERATION))
+    assert (config.num_heads, config.num_kv_heads, config.head_dim, config.max_model_len) == (32, 8, 128, 8192)
+    assert config.end_token_ids == (128001, 128009)
+    assert config.rope.theta == 500_000.0
+    assert config.dtype == "bfloat16"
+
+
+def test_both_spellings_of_rope_mean_the_same(tmp_path: Path) -> None:
+    scaling = {"type": "linear", "factor": 4.0}
+    old = load_config(write(tmp_path, rope_scaling=scaling))
+    new = load_config(
+        write(
+            tmp_path,
+            rope_scaling="absent",
+            rope_theta="absent",
+            rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 500_000.0},
+        )
+    )
+    assert old == new
+    assert (old.rope.kind, old.rope.factor) == ("linear", 4.0)
+
+
+def test_windows_are_per_layer_as_each_family_has_them(tmp_path: Path) -> None:
+    mistral = write(tmp_path, architectures=["MistralForCausalLM"], sliding_window=64)
+    assert load_config(mistral).sliding_windows == (64,) * 32
+    qwen: dict[str, Any] = {"architectures": ["Qwen2ForCausalLM"], "sliding_window": 64, "max_window_layers": 30}
+    assert load_config(write(tmp_path, **qwen)).sliding_windows == (None,) * 32
+    assert load_config(write(tmp_path, **qwen, use_sliding_window=True)).sliding_windows[29:] == (None, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"architectures": ["GPT2LMHeadModel"]}, r"architecture \(GPT2LMHeadModel\) is not one of LlamaForCausalLM"),
+        ({"architectures": "absent"}, r"architecture \(none\)"),
+        ({"quantization_config": {"bits": 4}}, "quantised"),
+        ({"hidden_act": "gelu"}, "hidden_act .* must be silu, not 'gelu'"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers .* above 0, not 0"),
+        ({"vocab_size": "many"}, "vocab_size .* not 'many'"),
+        ({"num_key_value_heads": 5}, r"multiple of num_key_value_heads \(5\)"),
+        ({"rope_scaling": {"rope_type": "longrope"}}, "rope type 'longrope' is not one of default"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
+    ],
+)
+def test_what_cannot_be_served_is_named(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ModelError, match=sentence):
+        load_config(write(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "\xff"])
+def test_a_broken_config_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content, encoding="latin-1")
+    with pytest.raises(ModelError, match=r"config\.json"):
+        load_config(tmp_path)
+
+
+def test_a_folder_without_config_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"has no config\.json"):
+        load_config(tmp_path)
+
+
+def test_the_context_can_be_shortened_but_not_lengthened(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path), 100).max_model_len == 100
+    with pytest.raises(ConfigError, match="8193 is longer than the 8192 positions"):
+        load_config(write(tmp_path), 8193)
+
+
+def test_yarn_may_use_what_it_was_made_for_and_dynamic_only_its_original_length(tmp_path: Path) -> None:
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8192}
+    assert load_config(write(tmp_path, rope_scaling=yarn), 32768).max_model_len == 32768
+    dynamic = {"rope_type": "dynamic", "factor": 4.0}
+    with pytest.raises(ConfigError, match="8192 positions"):
+        load_config(write(tmp_path, rope_scaling=dynamic), 32768)
+
+
+def test_sampling_defaults_come_from_generation_config(tmp_path: Path) -> None:
+    assert load_sampling_defaults(tmp_path) == SamplingDefaults()
+    assert load_sampling_defaults(write(tmp_path, generation=GENERATION)) == SamplingDefaults(
+        temperature=0.6, top_p=0.9
+    )
+    assert load_sampling_defaults(write(tmp_path, generation={"do_sample": False})).temperature == 0.0
