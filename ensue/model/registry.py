@@ -156,6 +156,6 @@ def _sample(path: Path) -> bytes:
     with path.open("rb") as file:
         pieces = [str(size).encode()]
         for number in range(_NUM_SAMPLES):
-            file.seek(number * max(0, size - _SAMPLED_BYTES) // _NUM_SAMPLES)
+            file.seek(number * max(0, size - _SAMPLED_BYTES) // (_NUM_SAMPLES - 1))  # the last sample ends the file
             pieces.append(file.read(_SAMPLED_BYTES))
     return hashlib.blake2b(b"".join(pieces)).digest()
