@@ -65,4 +65,4 @@ class ServedModels:
 def shown_name(name: str) -> str:
     """A caller's word as a message may repeat it: printable ASCII, quoted and short."""
     plain = "".join(c if c.isascii() and c.isprintable() and c not in "`\\" else "?" for c in name[:MAX_SHOWN_NAME])
-    return f"`{plain}{'…' if len(name) > MAX_SHOWN_NAME else ''}`"
+    return f"`{plain}{'...' if len(name) > MAX_SHOWN_NAME else ''}`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -12,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ensue.api.disconnect import ClientDisconnected
-from ensue.api.error_handlers import error_response, internal_error
+from ensue.api.error_handlers import draining, error_response, internal_error
 from ensue.metrics import Metrics
 
 OPENAI_VERSION = "2020-10-01"  # the only version there is
@@ -78,6 +79,10 @@ class ContextMiddleware:
             await self._app(scope, receive, send)
         except ClientDisconnected:
             context.status = CLIENT_CLOSED
+        except asyncio.CancelledError:  # the server ends, and this request had its time to drain
+            if context.status is not None:
+                raise
+            await error_response(draining())(scope, receive, send)
         except Exception:
             log.exception("unexpected error")
             if context.status is not None:

@@ -16,6 +16,7 @@ from ensue.errors import (
     GenerationFailed,
     InvalidRequest,
     MethodNotAllowed,
+    Overloaded,
     RequestError,
     RequestTooLarge,
     UnknownUrl,
@@ -24,6 +25,7 @@ from ensue.errors import (
 
 LONGEST_RETRY_AFTER_S = 60
 DEFAULT_RETRY_AFTER_S = 1  # of a 503 that does not say
+DRAINING_RETRY_AFTER_S = 5
 
 log = structlog.get_logger("ensue.api")
 
@@ -56,6 +58,11 @@ def error_response(error: RequestError) -> Response:
 def internal_error() -> GenerationFailed:
     """What the caller learns of a fault of ours."""
     return GenerationFailed("The server failed on this request.")
+
+
+def draining() -> Overloaded:
+    """What the server says while it ends."""
+    return Overloaded("The server is shutting down.", code="draining", retry_after_s=DRAINING_RETRY_AFTER_S)
 
 
 def install(app: FastAPI) -> None:

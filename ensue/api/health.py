@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ensue import __version__
-from ensue.api.error_handlers import body_of, headers_of
+from ensue.api.error_handlers import body_of, draining, headers_of
 from ensue.engine.base import Engine
 from ensue.errors import EngineDead, Overloaded, RequestError
 from ensue.metrics import Metrics
@@ -62,7 +62,7 @@ def _reason(phase: str) -> RequestError:
         case "dead":
             return EngineDead("The engine worker is being restarted.")
         case "draining":
-            return Overloaded("The server is shutting down.", code="draining")
+            return draining()
         case "stalled":
             return Overloaded("The engine makes no progress.")
     return Overloaded("The model is loading.", code="model_loading")

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ensue.api.disconnect import unless_disconnected
-from ensue.api.error_handlers import body_of, internal_error
-from ensue.errors import Overloaded, RequestError, RequestTimeout
+from ensue.api.error_handlers import body_of, draining, internal_error
+from ensue.errors import RequestError, RequestTimeout
 
 DONE = b"data: [DONE]\n\n"
 HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -53,7 +53,7 @@ class EventStream(Response):
         except asyncio.CancelledError:  # the server ends, and this stream had its time to drain
             if not self._has_started:
                 raise
-            await _finish(send, Overloaded("The server is shutting down.", code="draining"))
+            await _finish(send, draining())
         finally:
             await self._on_close()
 

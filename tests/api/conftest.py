@@ -21,7 +21,9 @@ from ensue.engine.fake import FakeEngine
 from ensue.metrics import Metrics
 from ensue.request import GenerationRequest
 from ensue.served_models import ServedModel, ServedModels
+from ensue.store.db import Database, sqlite_url
 from ensue.store.keys import KeyStore
+from ensue.store.migrate import upgrade
 from ensue.text.tokenizer import Tokenizer
 
 Json = dict[str, Any]
@@ -110,6 +112,16 @@ async def make_api(make_models: Callable[..., ServedModels], says: Callable[...,
     yield make
     for client in clients:
         await client.aclose()
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Iterator[KeyStore]:
+    database = Database(sqlite_url(tmp_path / "keys.db"))
+    upgrade(database)
+    store = KeyStore(database)
+    yield store
+    store.close()
+    database.close()
 
 
 @pytest.fixture

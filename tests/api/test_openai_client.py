@@ -1,0 +1,166 @@
+"""The official client against the application, over a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import openai
+import pytest
+from openai import AsyncOpenAI, OpenAI
+
+from ensue.engine.fake import FakeEngine
+from ensue.errors import EngineDead, GenerationFailed, Overloaded, RequestError, RequestTimeout
+from ensue.store.keys import KeyStore
+from tests.api.conftest import ServeApp
+
+Says = Callable[..., FakeEngine]
+TEXT = " one two three"
+
+
+@pytest.fixture
+async def client(served: ServeApp, says: Says, keys: KeyStore) -> AsyncIterator[AsyncOpenAI]:
+    _, token = keys.create("client")
+    engine = says(TEXT + "<|end_of_text|>")
+    async with (
+        served(engine, keys) as url,
+        AsyncOpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0, _strict_response_validation=True) as client,
+    ):
+        yield client
+
+
+async def test_a_completion(client: AsyncOpenAI) -> None:
+    answer = await client.completions.create(model="tiny", prompt="x", logprobs=2)
+    assert answer.choices[0].text == TEXT
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens_details is not None
+    assert answer._request_id is not None
+    assert answer._request_id.startswith("req_")
+
+
+async def test_a_stream(client: AsyncOpenAI) -> None:
+    # not strict: the client's type has no null for finish_reason, which every event but the last carries
+    lenient = AsyncOpenAI(base_url=client.base_url, api_key=client.api_key)
+    stream = await lenient.completions.create(
+        model="tiny", prompt=["x", "y"], stream=True, stream_options={"include_usage": True}
+    )
+    texts = {0: "", 1: ""}
+    usage = None
+    async for event in stream:
+        usage = event.usage
+        for choice in event.choices:
+            texts[choice.index] += choice.text
+    await lenient.close()
+    assert texts == {0: TEXT, 1: TEXT}
+    assert usage is not None
+
+
+async def test_explicit_nulls(client: AsyncOpenAI) -> None:
+    answer = await client.completions.create(
+        model="tiny",
+        prompt="x",
+        best_of=None,
+        echo=None,
+        frequency_penalty=None,
+        logit_bias=None,
+        logprobs=None,
+        max_tokens=None,
+        n=None,
+        presence_penalty=None,
+        seed=None,
+        stop=None,
+        stream_options=None,
+        suffix=None,
+        temperature=None,
+        top_p=None,
+    )
+    assert answer.choices[0].text == TEXT
+
+
+async def test_the_synchronous_client(client: AsyncOpenAI) -> None:
+    def use() -> tuple[str, str]:
+        with OpenAI(base_url=client.base_url, api_key=client.api_key, max_retries=0) as sync:
+            whole = sync.completions.create(model="tiny", prompt="x").choices[0].text
+            stream = sync.completions.create(model="tiny", prompt="x", stream=True)
+            return whole, "".join(event.choices[0].text for event in stream)
+
+    assert await asyncio.to_thread(use) == (TEXT, TEXT)
+
+
+async def test_models(client: AsyncOpenAI) -> None:
+    assert [model.id async for model in client.models.list()] == ["tiny"]
+    assert (await client.models.retrieve("tiny")).object == "model"
+
+
+async def test_a_bad_key(client: AsyncOpenAI) -> None:
+    with pytest.raises(openai.AuthenticationError) as raised:
+        await client.with_options(api_key="sk-ensue-wrong").completions.create(model="tiny", prompt="x")
+    assert raised.value.code == "invalid_api_key"
+
+
+async def test_bad_requests(client: AsyncOpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as raised:
+        await client.completions.create(model="tiny", prompt="x", temperature=3)
+    assert raised.value.param == "temperature"
+    with pytest.raises(openai.NotFoundError) as missing:
+        await client.completions.create(model="other", prompt="x")
+    assert missing.value.code == "model_not_found"
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (Overloaded("Full.", retry_after_s=1), openai.InternalServerError),
+        (EngineDead("Dead."), openai.InternalServerError),
+        (GenerationFailed("Failed."), openai.InternalServerError),
+        (RequestTimeout("Late."), openai.InternalServerError),
+    ],
+)
+async def test_server_errors(
+    served: ServeApp, says: Says, error: RequestError, raised: type[openai.APIStatusError]
+) -> None:
+    async with (
+        served(says("a", error=error)) as url,
+        AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        with pytest.raises(raised) as info:
+            await client.completions.create(model="tiny", prompt="x")
+    assert info.value.status_code == error.status
+
+
+async def test_a_failure_in_a_stream_is_raised(served: ServeApp, says: Says) -> None:
+    engine = says(TEXT, error=EngineDead("It is being restarted."), error_after=2)
+    async with served(engine) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as client:
+        stream = await client.completions.create(model="tiny", prompt="x", stream=True)
+        with pytest.raises(openai.APIError, match="being restarted"):
+            async for _ in stream:
+                pass
+
+
+async def test_what_cannot_succeed_is_not_tried_again(
+    served: ServeApp, says: Says, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, num_calls = says("a"), 0
+
+    async def failing(request: object) -> None:
+        nonlocal num_calls
+        num_calls += 1
+        raise GenerationFailed("No.")
+
+    monkeypatch.setattr(engine, "generate", failing)
+    async with served(engine) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=3) as client:
+        with pytest.raises(openai.InternalServerError):
+            await client.completions.create(model="tiny", prompt="x")
+    assert num_calls == 1
+
+
+async def test_a_closed_stream_frees_its_generation(served: ServeApp, says: Says) -> None:
+    engine = says(TEXT, token_delay_s=0.005)
+    async with served(engine) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as client:
+        stream = await client.completions.create(model="tiny", prompt="x", stream=True, max_tokens=900)
+        await anext(stream)
+        await stream.close()
+        async with asyncio.timeout(5):
+            while engine.running:
+                await asyncio.sleep(0.01)

@@ -1,0 +1,126 @@
+"""Streams, byte by byte."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ensue.engine.fake import FakeEngine
+from ensue.errors import EngineDead, GenerationFailed
+from tests.api.conftest import Api, MakeApi
+
+Says = Callable[..., FakeEngine]
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "plain": {"max_tokens": 9},
+    "several": {"prompt": ["x", "y"], "n": 2, "max_tokens": 5},
+    "logprobs": {"max_tokens": 9, "logprobs": 3},
+    "echo": {"prompt": [[7, 8, 9], [0, 40]], "echo": True, "logprobs": 2, "max_tokens": 4},
+    "scored": {"prompt": "some text", "echo": True, "logprobs": 2, "max_tokens": 0},
+    "stopped": {"stop": "four", "logprobs": 1, "max_tokens": 99, "n": 3},
+    "unicode": {"prompt": "é", "echo": True, "max_tokens": 12},
+}
+
+
+@pytest.fixture
+def joined() -> Callable[[list[Any]], list[dict[str, Any]]]:
+    """Put the events of a stream together as an unstreamed answer's choices."""
+
+    def join(events: list[Any]) -> list[dict[str, Any]]:
+        choices: dict[int, dict[str, Any]] = {}
+        for choice in (choice for event in events for choice in event["choices"]):
+            before = choices.get(choice["index"])
+            if before is not None:
+                choice["text"] = before["text"] + choice["text"]
+                if choice["logprobs"] is not None:
+                    choice["logprobs"] = {k: before["logprobs"][k] + v for k, v in choice["logprobs"].items()}
+            choices[choice["index"]] = choice
+        return [choices[index] for index in sorted(choices)]
+
+    return join
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_a_stream_joined_is_the_unstreamed_answer(
+    says: Says, make_api: MakeApi, joined: Callable[[list[Any]], list[dict[str, Any]]], name: str
+) -> None:
+    api = make_api(says(" one two three 🙂 four five é"))
+    whole = await api.complete(REQUESTS[name])
+    *events, usage = await api.events(**REQUESTS[name], stream_options={"include_usage": True})
+    assert joined(events) == whole["choices"]
+    assert usage["choices"] == []
+    assert usage["usage"] == whole["usage"]
+
+
+async def test_the_bytes_of_a_stream(api: Api) -> None:
+    response = await api.client.post("/v1/completions", json={"prompt": "x", "stream": True, "max_tokens": 2})
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert (response.headers["cache-control"], response.headers["x-accel-buffering"]) == ("no-cache", "no")
+    assert b"\r" not in response.content
+    assert response.content.endswith(b"\n\ndata: [DONE]\n\n")
+    first = response.content.split(b"\n\n")[0].removeprefix(b"data: ")
+    assert first == json.dumps(json.loads(first), separators=(",", ":"), ensure_ascii=False).encode()
+
+
+async def test_finish_reason_comes_once_with_the_last_text(api: Api) -> None:
+    choices = [event["choices"][0] for event in await api.events(max_tokens=4)]
+    assert [choice["finish_reason"] for choice in choices] == [None, None, None, "length"]
+    assert all(choice["text"] for choice in choices)
+
+
+async def test_an_end_without_text_has_an_event_of_its_own(says: Says, make_api: MakeApi) -> None:
+    events = await make_api(says(" a<|end_of_text|>")).events()
+    last = events[-1]["choices"][0]
+    assert (last["text"], last["finish_reason"]) == ("", "stop")
+
+
+async def test_a_token_without_text_sends_no_event(says: Says, make_api: MakeApi) -> None:
+    api = make_api(says("🙂"))
+    num_tokens = (await api.complete({"max_tokens": 8}))["usage"]["completion_tokens"]
+    events = await api.events(max_tokens=8)
+    assert len(events) < num_tokens
+    assert not any("�" in event["choices"][0]["text"] for event in events[:-1])
+
+
+async def test_only_a_live_prefix_of_a_stop_string_is_held_back(says: Says, make_api: MakeApi) -> None:
+    texts = [e["choices"][0]["text"] for e in await make_api(says(" a b c")).events(stop=" b d", max_tokens=6)]
+    assert "".join(texts) == " a b c a b c"
+    assert texts[0] == " a"
+
+
+async def test_without_include_usage_there_is_no_usage_key(api: Api) -> None:
+    assert all("usage" not in event for event in await api.events(max_tokens=2))
+
+
+async def test_with_include_usage_each_event_has_null_but_the_last(api: Api) -> None:
+    *events, last = await api.events(max_tokens=2, stream_options={"include_usage": True})
+    assert all(event["usage"] is None for event in events)
+    assert last["usage"]["completion_tokens"] == 2
+
+
+async def test_continuous_usage_grows(api: Api) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    events = await api.events(max_tokens=3, stream_options=options)
+    assert [event["usage"]["completion_tokens"] for event in events] == [1, 2, 3, 3]
+
+
+async def test_a_failure_after_the_first_byte_is_an_event(says: Says, make_api: MakeApi) -> None:
+    engine = says(" a b", error=EngineDead("It is being restarted."), error_after=2)
+    *_, last = await make_api(engine).events()
+    assert last["error"]["code"] == "engine_restarting"
+
+
+async def test_a_failure_before_the_first_byte_is_a_status(says: Says, make_api: MakeApi) -> None:
+    for error in (GenerationFailed("No."), EngineDead("No.")):
+        response = await make_api(says("a", error=error)).client.post(
+            "/v1/completions", json={"prompt": "x", "stream": True}
+        )
+        assert response.status_code == error.status
+
+
+async def test_events_of_one_stream_share_id_and_time(api: Api) -> None:
+    events = await api.events(max_tokens=3, n=2)
+    assert len({(event["id"], event["created"], event["model"]) for event in events}) == 1
