@@ -77,6 +77,7 @@ class LimitsConfig:
     max_logprobs: int = setting(20, "Likeliest tokens reported a position", low=0)
     max_stop_strings: int = setting(16, "Stop strings a request", low=1)
     max_stop_length: int = setting(256, "Characters of a stop string", low=1)
+    max_stop_token_ids: int = setting(1024, "Stop tokens a request", low=1)
     max_logit_bias: int = setting(1024, "Entries of logit_bias", low=1)
     max_user_length: int = setting(512, "Characters of the user label", low=1)
     max_body_bytes: int = setting(4 * MIB, "Size of a request body", size=True)

@@ -33,6 +33,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+MAX_SHOWN = 64
+
+
+def shown(word: str) -> str:
+    """A caller's field or model name as a message may repeat it: short, printable ASCII."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in "`\\" else "?" for c in word[:MAX_SHOWN])
+    return plain + ("..." if len(word) > MAX_SHOWN else "")
+
 
 class EnsueError(Exception):
     """Base of all; `message` is safe to show to the caller."""

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 
 from ensue.config import LimitsConfig
 from ensue.engine.base import Engine
-from ensue.errors import ModelNotFound
+from ensue.errors import ModelNotFound, shown
 from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
-
-MAX_SHOWN_NAME = 64  # characters of a caller's word that a message may repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +56,5 @@ class ServedModels:
             return self.default
         model = self._by_name.get(name)
         if model is None:
-            raise ModelNotFound(f"The model {shown_name(name)} does not exist.", param="model")
+            raise ModelNotFound(f"The model `{shown(name)}` does not exist.", param="model")
         return model
-
-
-def shown_name(name: str) -> str:
-    """A caller's word as a message may repeat it: printable ASCII, quoted and short."""
-    plain = "".join(c if c.isascii() and c.isprintable() and c not in "`\\" else "?" for c in name[:MAX_SHOWN_NAME])
-    return f"`{plain}{'...' if len(name) > MAX_SHOWN_NAME else ''}`"

@@ -35,6 +35,11 @@ class RequestContext:
     model: str = ""  # canonical name, once known
 
     @property
+    def header(self) -> str:
+        """As the caller sees the id."""
+        return f"req_{self.request_id}"
+
+    @property
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.started_at) * 1000
 
@@ -66,7 +71,7 @@ class ContextMiddleware:
             await send(message)
 
         try:
-            with structlog.contextvars.bound_contextvars(request_id=context.request_id):
+            with structlog.contextvars.bound_contextvars(request_id=context.header):
                 await self._guarded(scope, receive, send_with_headers)
         finally:
             _write_line(scope, context)
@@ -96,7 +101,7 @@ class ContextMiddleware:
 
 
 def _add_headers(headers: MutableHeaders, context: RequestContext) -> None:
-    headers["x-request-id"] = f"req_{context.request_id}"
+    headers["x-request-id"] = context.header
     headers["openai-processing-ms"] = str(round(context.elapsed_ms))
     headers["openai-version"] = OPENAI_VERSION
     headers["x-content-type-options"] = "nosniff"
@@ -110,6 +115,7 @@ def _write_line(scope: Scope, context: RequestContext) -> None:
         method=scope["method"],
         path=_shown_path(scope),
         status=context.status,
+        request_id=context.header,
         ms=round(context.elapsed_ms, 1),
         client_label=label if _LABEL.fullmatch(label) else None,
     )

@@ -10,13 +10,14 @@ from typing import Any, Literal
 from ensue.api.fields import parse_body
 from ensue.api.protocol import INSTEAD, STREAM_OPTIONS, UNSERVED, WITHOUT_EFFECT, CompletionBody, Prompts
 from ensue.config import LimitsConfig
-from ensue.errors import InvalidRequest, UnknownParameter, UnsupportedParameter
+from ensue.errors import InvalidRequest, UnknownParameter, UnsupportedParameter, shown
 from ensue.sampling_params import SamplingParams
-from ensue.served_models import ServedModel, shown_name
+from ensue.served_models import ServedModel
 from ensue.service.request import DEFAULT_MAX_TOKENS, CompletionRequest
 
 SERVED = frozenset(f.name for f in fields(CompletionBody))
 KNOWN = SERVED | UNSERVED.keys() | {"best_of", *WITHOUT_EFFECT}
+MAX_WARNINGS = 8
 Policy = Literal["refuse", "warn"]
 
 
@@ -50,9 +51,9 @@ def _judge_names(value: Mapping[str, Any], known: Collection[str], prefix: str, 
     if names and unknown == "refuse":
         near = difflib.get_close_matches(names[0][:64], known, n=1)
         hint = f" Did you mean `{near[0]}`?" if near else ""
-        shown = shown_name(prefix + names[0])
-        raise UnknownParameter(f"Unknown parameter {shown}.{hint}", param=shown.strip("`"))
-    return [f"Unknown parameter {shown_name(prefix + name)} was ignored." for name in names]
+        name = shown(prefix + names[0])
+        raise UnknownParameter(f"Unknown parameter `{name}`.{hint}", param=name)
+    return [f"Unknown parameter `{shown(prefix + name)}` was ignored." for name in names[:MAX_WARNINGS]]
 
 
 def _refuse_unserved(value: Mapping[str, Any]) -> None:
@@ -133,6 +134,8 @@ def _check_limits(body: CompletionBody, limits: LimitsConfig) -> None:
         raise InvalidRequest(f"stop may have at most {limits.max_stop_strings} texts.", param="stop")
     if any(not 0 < len(stop) <= limits.max_stop_length for stop in body.stop):
         raise InvalidRequest(f"A stop text must have 1 to {limits.max_stop_length} characters.", param="stop")
+    if len(body.stop_token_ids) > limits.max_stop_token_ids:
+        raise InvalidRequest(f"stop_token_ids may have at most {limits.max_stop_token_ids}.", param="stop_token_ids")
     if body.user is not None and len(body.user) > limits.max_user_length:
         raise InvalidRequest(f"user must be at most {limits.max_user_length} characters long.", param="user")
 

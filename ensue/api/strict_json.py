@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from ensue.errors import InvalidRequest
+from ensue.errors import InvalidRequest, shown
 
 MAX_INT_DIGITS = 1000  # the interpreter refuses to read 4,300 and more
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -38,20 +38,26 @@ def parse(body: bytes, max_depth: int) -> Any:
     """
     text = _decode(body)
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = _read(text)
     except json.JSONDecodeError as error:
-        raise InvalidRequest(
-            f"The body is not valid JSON: line {error.lineno}, column {error.colno} cannot be read."
-        ) from None
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InvalidRequest(f"The body is not valid JSON: {place} cannot be read.") from None
     except RecursionError:
         raise _too_deep(max_depth) from None
-    except (_FlawFound, ValueError):  # ValueError: a number with too many digits
-        raise _located(text) from None
     if _is_deeper(text, max_depth):
         raise _too_deep(max_depth)
     if _SURROGATE_ESCAPE.search(text):
         _refuse_flaws(value, "")
     return value
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except (_FlawFound, ValueError):  # ValueError: bad syntax, or a number with too many digits
+        value = json.loads(text, object_pairs_hook=_marked, parse_constant=_mark_constant, parse_int=_bounded_int)
+        _refuse_flaws(value, "")
+        raise
 
 
 def _decode(body: bytes) -> str:
@@ -89,17 +95,6 @@ def _too_deep(max_depth: int) -> InvalidRequest:
 # ---- the second reading: flaws become values, and then have a path
 
 
-def _located(text: str) -> InvalidRequest:
-    try:
-        value = json.loads(text, object_pairs_hook=_marked, parse_constant=_mark_constant, parse_int=_bounded_int)
-        _refuse_flaws(value, "")
-    except RecursionError:
-        return InvalidRequest("The body is nested too deep.")
-    except InvalidRequest as error:
-        return error
-    raise AssertionError("a flaw that the first reading found has a place")
-
-
 def _marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for key, item in pairs:
@@ -127,7 +122,7 @@ def _refuse_flaws(value: Any, path: str) -> None:
         case dict():
             for key, item in value.items():
                 _refuse_flaws(key, path)
-                _refuse_flaws(item, f"{path}.{key}" if path else key)
+                _refuse_flaws(item, f"{path}.{shown(key)}" if path else shown(key))
 
 
 def _is_unicode(text: str) -> bool:

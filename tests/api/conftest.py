@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import uvloop
 
 import ensue.tiny
 from ensue.api.app import create_app
@@ -27,6 +28,11 @@ from ensue.store.migrate import upgrade
 from ensue.text.tokenizer import Tokenizer
 
 Json = dict[str, Any]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the product runs on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 class Api:

@@ -165,4 +165,5 @@ async def test_the_log_has_one_line_a_request_without_body_or_query(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert "l-1" in lines[0]
+    assert "request_id=req_" in lines[0]
     assert not any(word in "".join(lines) for word in ("sk-secret", "my words", "bad label", "\x1b[31m"))

@@ -53,6 +53,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("stop", "a" * 257, "stop"),
     ("stop_token_ids", [5, "a"], "stop_token_ids[1]"),
     ("stop_token_ids", [5, -1], "stop_token_ids[1]"),
+    ("stop_token_ids", [5] * 1025, "stop_token_ids"),
     ("ignore_eos", 1, "ignore_eos"),
     ("logprobs", 21, "logprobs"),
     ("logprobs", True, "logprobs"),
@@ -83,6 +84,8 @@ RAW: list[tuple[str, str | None]] = [
     ('{"prompt": [1, %s]}' % ("9" * 900), "prompt[1]"),
     ('{"prompt": ["a", "\\ud800"]}', "prompt[1]"),
     ('{"prompt": "a", "user": "\\udc00x"}', "user"),
+    ('{"prompt": "a", "%s": 1, "%s": 1}' % (("k" * 999,) * 2), "k" * 64 + "..."),
+    ('{"prompt": "a", "a": NaN', None),
     ('{"prompt": "a"', None),
     ("[1, 2]", None),
     ('"text"', None),
@@ -131,6 +134,8 @@ async def test_unknown_fields_can_be_a_warning(make_api: MakeApi) -> None:
     response = await api.client.post("/v1/completions", json=body)
     assert response.status_code == 200
     assert response.headers["warning"].count("299 - ") == 2
+    many = await api.client.post("/v1/completions", json={"prompt": "x"} | dict.fromkeys(map(str, range(999)), 1))
+    assert many.headers["warning"].count("299 - ") == 8
     assert "foo??x: y" in response.headers["warning"]
 
 
