@@ -12,7 +12,8 @@ from training.grammar import Split, Voice
 from training.stories import story
 
 FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
-FIM_RATE = 0.5  # of all documents but chats, which makes about a third of all
+FIM_RATE = 0.5  # of all documents but chats; with whole documents and excerpts a third of all tokens
+EXCERPT = (20, 250)  # characters
 LONGEST_MIDDLES = (25, 80, 160)  # characters
 
 
@@ -61,11 +62,21 @@ def documents(seed: int | str, split: Split = Split.TRAIN, kind: str | None = No
 
 
 def training_documents(seed: int | str) -> Iterator[Document]:
-    """The documents of the training split, a third of them cut."""
+    """The documents of the training split, some of them cut whole or as three excerpts."""
     for number, plain in enumerate(documents(seed)):
         voice = Voice(f"cut/{seed}/{number}")
-        cut_it = plain.kind != "chat" and voice.chance(FIM_RATE)
-        yield Document("fim", cut(plain.text, voice).text()) if cut_it else plain
+        if plain.kind == "chat" or not voice.chance(FIM_RATE):
+            yield plain
+            continue
+        texts = [plain.text] if voice.chance(0.4) else [excerpt(plain.text, voice) for _ in range(3)]
+        yield from (Document("fim", cut(text, voice).text()) for text in texts)
+
+
+def excerpt(text: str, voice: Voice) -> str:
+    """Up to `EXCERPT` characters from the beginning of a word on."""
+    starts = [place for place in range(len(text)) if place == 0 or text[place - 1] in " \n"]
+    start = voice.choice(starts)
+    return text[start : start + voice.number(*EXCERPT)]
 
 
 def cut(text: str, voice: Voice) -> Cut:

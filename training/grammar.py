@@ -14,6 +14,12 @@ _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)\}")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiouAEIOU])")
 
+ONSETS = words.listed("b|d|f|g|h|j|k|l|m|n|p|r|s|t|v|w|z|br|ch|dr|fl|fr|gr|sh|st|th|tr||||", "|")
+VOWELS = words.listed("a e i o u a e i o u a e i o u ai au ea ee ie")
+CODAS = words.listed("l|m|n|r|s|t|x||||||||||", "|")
+GIRL_ENDINGS = words.listed("a ia ie a ella etta y ina e is")
+BOY_ENDINGS = words.listed("o on us er in ard an el io ix")
+
 
 class Split(Enum):
     """Which part of the grammar a document may use."""
@@ -74,16 +80,19 @@ class Voice:
         return article(_SLOT.sub(lambda match: _value(match[1], slots), pattern))
 
     def name(self, girl: bool) -> str:
-        """A listed name, or one time in four a made-up one, so that copying does not depend on known names."""
+        """A listed name, or in two of five cases a made-up one, so that copying does not depend on known names."""
         if self.split is Split.NAMES:
             return self.choice(words.HELD_OUT_GIRLS if girl else words.HELD_OUT_BOYS)
-        if self.chance(0.25):
+        if self.chance(0.4):
             return self._made_up_name(girl)
         return self.choice(words.GIRLS if girl else words.BOYS)
 
     def _made_up_name(self, girl: bool) -> str:
-        syllables = [self.choice("bdfgklmnprstvz") + self.choice("aeiou") for _ in range(self.number(1, 2))]
-        name = capitalised("".join(syllables) + self.choice("lnrst") + ("a" if girl else "o"))
+        syllables = (
+            self.choice(ONSETS) + self.choice(VOWELS) + self.choice(CODAS) for _ in range(self.choice((1, 1, 2)))
+        )
+        end = self.choice("dklmnrstv") + self.choice(GIRL_ENDINGS if girl else BOY_ENDINGS)
+        name = capitalised("".join(syllables) + end)
         return self._made_up_name(girl) if name in words.HELD_OUT_GIRLS + words.HELD_OUT_BOYS else name
 
 

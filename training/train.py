@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 
-from training.corpus import training_documents
+from training.corpus import FIM_MIDDLE, training_documents
 from training.model import build, export, token
-from training.tokenizer import EOS
+from training.tokenizer import BOS, EOS
 
 RUNS = Path(__file__).parent / "runs"
 TINY = Path(__file__).parent.parent / "ensue" / "tiny"
@@ -32,6 +32,7 @@ LENGTHS = (512, 512, 1024)  # of the sequences of a step, in turn
 SHARD_DOCUMENTS = 4000
 PEAK = 3e-3
 WARMUP = 0.01
+MIDDLE_WEIGHT = 4.0
 MINUTE = 60.0
 
 
@@ -72,13 +73,28 @@ class Stream:
         return np.concatenate([np.array(row, dtype=np.int64) for row in ids])
 
 
-def batches(stream: Stream, step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Inputs and targets, each [rows, length] with rows × length = STEP_TOKENS."""
+class Batch(NamedTuple):
+    """All of shape [rows, length] with rows × length = STEP_TOKENS."""
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+
+
+def batches(stream: Stream, step: int) -> Iterator[Batch]:
     while True:
         length = LENGTHS[step % len(LENGTHS)]
-        taken = torch.from_numpy(stream.take(STEP_TOKENS))
-        yield taken[:-1].view(-1, length), taken[1:].view(-1, length)
+        taken = stream.take(STEP_TOKENS)
+        parts = (taken[:-1], taken[1:], target_weights(taken[:-1]))
+        yield Batch(*(torch.from_numpy(part).view(-1, length) for part in parts))
         step += 1
+
+
+def target_weights(inputs: NDArray[np.int64]) -> NDArray[np.float32]:
+    """`MIDDLE_WEIGHT` where the target belongs to the middle of a fill-in-the-middle example, else 1."""
+    places = np.arange(len(inputs))
+    middle, start = (np.maximum.accumulate(np.where(inputs == token(name), places, -1)) for name in (FIM_MIDDLE, BOS))
+    return np.where(middle > start, MIDDLE_WEIGHT, 1.0).astype(np.float32)
 
 
 def learning_rate(fraction: float) -> float:
@@ -117,11 +133,12 @@ class Optimizers:
             part.load_state_dict(state)
 
 
-def loss_of(model: torch.nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy in nats per token."""
+def loss_of(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    """Weighted mean cross-entropy in nats per token."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = model(input_ids=inputs, use_cache=False).logits
-    return cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+        logits = model(input_ids=batch.inputs, use_cache=False).logits
+    losses = cross_entropy(logits.float().flatten(0, 1), batch.targets.flatten(), reduction="none")
+    return losses @ batch.weights.flatten() / batch.weights.sum()
 
 
 @dataclass(frozen=True)
@@ -170,27 +187,27 @@ class Run:
     def train(self, save_every: float = 4 * MINUTE) -> None:
         """Steps until the limits, with a checkpoint every ``save_every`` seconds."""
         saved = time.monotonic()
-        for inputs, targets in batches(self._stream, self._progress.step):
+        for batch in batches(self._stream, self._progress.step):
             fraction = self._limits.fraction(self._progress)
             if fraction >= 1:
                 break
-            self._step(inputs, targets, learning_rate(fraction))
+            self._step(batch, learning_rate(fraction))
             if time.monotonic() - saved > save_every:
                 self._save()
                 saved = time.monotonic()
             _wait_while_paused()
         self._save()
 
-    def _step(self, inputs: torch.Tensor, targets: torch.Tensor, rate: float) -> None:
+    def _step(self, batch: Batch, rate: float) -> None:
         begin = time.monotonic()
-        loss = loss_of(self._model, inputs, targets)
+        loss = loss_of(self._model, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
         self._optimizers.step(rate)
         self._progress.step += 1
-        self._progress.tokens += inputs.numel()
+        self._progress.tokens += batch.inputs.numel()
         if self._progress.step % 20 == 0:
-            self._log(float(loss.detach()), rate, inputs.numel() / (time.monotonic() - begin))
+            self._log(float(loss.detach()), rate, batch.inputs.numel() / (time.monotonic() - begin))
 
     def _log(self, loss: float, rate: float, speed: float) -> None:
         line: dict[str, object] = {"step": self._progress.step, "tokens": self._progress.tokens, "loss": round(loss, 4)}

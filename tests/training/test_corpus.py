@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from training import sums, words
 from training.chat import Chat
-from training.corpus import FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, KINDS, cut, documents, training_documents
+from training.corpus import FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, KINDS, cut, documents, excerpt, training_documents
 from training.grammar import Split, Voice, held_out
 from training.questions import FACTS, Turn
 from training.schemas import SCHEMAS
@@ -78,9 +78,14 @@ def test_cut_parts_make_the_document() -> None:
         assert parts.text() == f"{FIM_PREFIX}{parts.prefix}{FIM_SUFFIX}{parts.suffix}{FIM_MIDDLE}{parts.middle}"
 
 
-def test_a_third_of_training_documents_are_cut() -> None:
-    kinds = [document.kind for document in islice(training_documents("share"), 2000)]
-    assert 0.3 < kinds.count("fim") / len(kinds) < 0.37
+def test_a_third_of_the_training_text_is_cut() -> None:
+    sizes = [(document.kind == "fim", len(document.text)) for document in islice(training_documents("share"), 3000)]
+    assert 0.25 < sum(size for is_cut, size in sizes if is_cut) / sum(size for _, size in sizes) < 0.4
+
+
+def test_excerpt_is_part_of_the_document() -> None:
+    for number, document in enumerate(islice(documents("excerpt"), 100)):
+        assert excerpt(document.text, Voice(number)) in document.text
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "fim"])

@@ -42,9 +42,15 @@ def test_stream_separates_documents_by_end_of_text(stream: Stream) -> None:
 
 
 def test_batches_targets_are_the_inputs_one_later(stream: Stream) -> None:
-    inputs, targets = next(batches(stream, 2))
-    assert inputs.shape == targets.shape == (4, 1024)
+    inputs, targets, weights = next(batches(stream, 2))
+    assert inputs.shape == targets.shape == weights.shape == (4, 1024)
     assert (inputs.flatten()[1:] == targets.flatten()[:-1]).all()
+
+
+def test_target_weights_are_larger_in_middles_only() -> None:
+    bos, end, middle = token("<|begin_of_text|>"), token(EOS), token("<|fim_middle|>")
+    inputs = np.array([bos, 9, middle, 9, 9, end, bos, 9])
+    assert train.target_weights(inputs).tolist() == [1, 1, 4, 4, 4, 4, 1, 1]
 
 
 @pytest.mark.parametrize(("fraction", "share"), [(0.0, 0.0), (0.01, 1.0), (0.505, 0.5), (1.0, 0.0), (1.2, 0.0)])
