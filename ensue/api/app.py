@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from ensue import __version__
 from ensue.api import error_handlers, openapi
-from ensue.api.auth import KEY, OPEN, PROBE, Gate, Guard, Policy, is_loopback, needs
+from ensue.api.auth import KEY, OPEN, PROBE, Gate, Guard, Policy, check_open_host, is_loopback, needs
 from ensue.api.completions import CompletionsEndpoint
 from ensue.api.context import ContextMiddleware
 from ensue.api.health import HealthEndpoint
@@ -42,7 +42,13 @@ class RouteSpec:
 
 
 def create_app(models: ServedModels, keys: KeyStore | None, metrics: Metrics, config: Config) -> FastAPI:
-    """The whole HTTP side. Without `keys` nobody needs a key; whether that may be is `auth.check_open_server`'s."""
+    """The whole HTTP side. Without `keys` nobody needs one.
+
+    Raises:
+        ConfigError: no keys on an address that others reach.
+    """
+    if keys is None:
+        check_open_host(config.server.host)
     app = FastAPI(title="ensue", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False
     gate = Gate(config.server, keys)

@@ -46,13 +46,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_open_server(server: ServerConfig) -> None:
+def check_open_host(host: str) -> None:
     """Refuse to serve others than this machine without keys.
 
     Raises:
-        ConfigError: no_auth on another address than loopback.
+        ConfigError: not a loopback address.
     """
-    if server.no_auth and not is_loopback(server.host):
+    if not is_loopback(host):
         raise ConfigError("--no-auth is for loopback only: without keys, anyone who reaches this address may use it.")
 
 

@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from ensue.api.app import check_policies
-from ensue.api.auth import OPEN, Guard, check_open_server, is_loopback
+from ensue.api.auth import OPEN, Guard, is_loopback
 from ensue.config import ServerConfig
 from ensue.errors import ConfigError
 from ensue.store.keys import KeyStore
@@ -142,10 +142,10 @@ async def test_every_route_is_guarded(api: Api) -> None:
     ("host", "is_local"),
     [("127.0.0.1", True), ("localhost", True), ("::1", True), ("127.8.8.8", True), ("0.0.0.0", False), ("::", False)],
 )
-def test_serving_without_keys_is_for_loopback(host: str, is_local: bool) -> None:
+def test_serving_without_keys_is_for_loopback(make_api: MakeApi, host: str, is_local: bool) -> None:
     assert is_loopback(host) == is_local
     if is_local:
-        check_open_server(ServerConfig(host=host, no_auth=True))
+        make_api(server=ServerConfig(host=host))
     else:
         with pytest.raises(ConfigError, match="loopback"):
-            check_open_server(ServerConfig(host=host, no_auth=True))
+            make_api(server=ServerConfig(host=host))
