@@ -153,3 +153,20 @@ async def test_the_answer_repeats_the_name_asked_for(make_api: MakeApi) -> None:
 async def test_accepted_fields_have_no_effect(api: Api) -> None:
     body = {"metadata": {"a": 1}, "store": True, "service_tier": "auto", "prompt_cache_key": "k", "user": "me"}
     assert await api.text(**body) == await api.text()
+
+
+async def test_scoring_as_evaluation_harnesses_do(api: Api) -> None:
+    body = {
+        "prompt": [[40, 41, 42], [43, 44]],
+        "echo": True,
+        "max_tokens": 1,
+        "logprobs": 1,
+        "temperature": 0,
+        "seed": 1,
+    }
+    for choice, num_tokens in zip((await api.complete(body))["choices"], (4, 3), strict=True):
+        logprobs = choice["logprobs"]
+        assert [len(column) for column in logprobs.values()] == [num_tokens] * 4
+        assert logprobs["token_logprobs"][0] is None
+        assert "".join(logprobs["tokens"]) == choice["text"]
+        assert logprobs["text_offset"][0] == 0

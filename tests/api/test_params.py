@@ -6,7 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from ensue.api.params import KNOWN
 from ensue.api.protocol import UNSERVED
 from ensue.config import LimitsConfig, ServerConfig
 from tests.api.conftest import Api, MakeApi
@@ -193,6 +196,23 @@ async def test_the_product_of_prompts_and_n_is_bounded(make_api: MakeApi) -> Non
 async def test_two_names_of_max_tokens_must_agree(api: Api) -> None:
     await api.complete({"max_tokens": 3, "max_completion_tokens": 3})
     assert (await api.error({"max_tokens": 3, "max_completion_tokens": 4}))["param"] == "max_tokens"
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(body=st.dictionaries(st.sampled_from(sorted(KNOWN)) | st.text(max_size=9), ANY_JSON, max_size=6))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_no_body_is_a_fault_of_ours(api: Api, body: dict[str, Any]) -> None:
+    content = json.dumps({"prompt": "x"} | body)
+    response = await api.client.post("/v1/completions", content=content, headers={"content-type": "application/json"})
+    assert response.status_code in (200, 400, 404)
+    if response.status_code != 200:
+        assert response.json()["error"]["message"].isascii()
 
 
 async def test_messages_repeat_nothing_of_the_prompt(api: Api) -> None:
