@@ -17,9 +17,16 @@ from ensue.errors import ConfigError
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
 
-def setting(default: Any, help: str, *, size: bool = False, low: float | None = None) -> Any:  # noqa: A002
-    """A field with its help text; `size` accepts 512MiB, `low` is the smallest legal value."""
-    return field(default=default, metadata={"help": help, "size": size, "low": low})
+def setting(
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    size: bool = False,
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    """A field with its help text; `size` accepts 512MiB, `low` and `high` are the smallest and largest legal values."""
+    return field(default=default, metadata={"help": help, "size": size, "low": low, "high": high})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class ServerConfig:
     """Where and how the server answers."""
 
     host: str = setting("127.0.0.1", "Address to listen on")
-    port: int = setting(8000, "Port to listen on; 0 takes a free one", low=0)
+    port: int = setting(8000, "Port to listen on; 0 takes a free one", low=0, high=65535)
     no_auth: bool = setting(False, "Ask for no key; only on loopback")
     data_dir: str = setting("./.data", "Folder for the database and the first key")
     api_key_file: str | None = setting(None, "File with a key that is accepted beside those of the database")
@@ -199,6 +206,8 @@ def _parse(key: str, value: object, place: str) -> object:
         parsed = _parse_plain(value, hint, place)
     if meta["low"] is not None and cast(float, parsed) < meta["low"]:
         raise ConfigError(f"{place} must be at least {meta['low']:g}, not {value}.")
+    if meta["high"] is not None and cast(float, parsed) > meta["high"]:
+        raise ConfigError(f"{place} must be at most {meta['high']:g}, not {value}.")
     return parsed
 
 

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import structlog
 
 from ensue.config import ServerConfig
 
+# Never with local variables: they hold prompts and keys.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def set_up_logging(server: ServerConfig) -> None:
     """To be called once a process, before anything logs."""
     is_console = server.log_format == "console" or (server.log_format == "auto" and sys.stderr.isatty())
-    renderer = structlog.dev.ConsoleRenderer() if is_console else structlog.processors.JSONRenderer()
-    exceptions = [] if is_console else [structlog.processors.dict_tracebacks]
+    level = getattr(logging, server.log_level.upper())
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = plain if is_console else structlog.processors.JSONRenderer()
+    exceptions = [] if is_console else [_TRACEBACKS]
+    common: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        *exceptions,
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            *exceptions,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, server.log_level.upper())),
+        processors=[*common, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
+    handler = logging.StreamHandler(sys.stderr)  # for what libraries log
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=common))
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)

@@ -14,13 +14,14 @@ from starlette.responses import Response
 
 from ensue import __version__
 from ensue.api import error_handlers, openapi
-from ensue.api.auth import KEY, OPEN, PROBE, Gate, Guard, Policy, check_open_host, is_loopback, needs
+from ensue.api.auth import KEY, OPEN, PROBE, Gate, Guard, Policy, needs
 from ensue.api.completions import CompletionsEndpoint
 from ensue.api.context import ContextMiddleware
 from ensue.api.health import HealthEndpoint
 from ensue.api.models import ModelsEndpoint
 from ensue.api.protocol import CompletionBody, CompletionObject, ModelList, ModelObject
 from ensue.config import Config
+from ensue.hosts import is_loopback, refuse_open_host
 from ensue.metrics import Metrics
 from ensue.served_models import ServedModels
 from ensue.service.completion import CompletionService
@@ -48,7 +49,7 @@ def create_app(models: ServedModels, keys: KeyStore | None, metrics: Metrics, co
         ConfigError: no keys on an address that others reach.
     """
     if keys is None:
-        check_open_host(config.server.host)
+        refuse_open_host(config.server.host)
     app = FastAPI(title="ensue", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False
     gate = Gate(config.server, keys)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -11,7 +10,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ensue.config import ServerConfig
-from ensue.errors import AuthenticationError, ConfigError, InvalidRequest, PermissionDenied
+from ensue.errors import AuthenticationError, InvalidRequest, PermissionDenied
+from ensue.hosts import is_loopback
 from ensue.store.keys import ApiKey, KeyStore
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -34,26 +34,6 @@ PROBE = Policy(needs_key=False, checks_host=False)  # probes come by address and
 
 def needs(scope: str) -> Policy:
     return Policy(scope=scope)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that is bound to `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def check_open_host(host: str) -> None:
-    """Refuse to serve others than this machine without keys.
-
-    Raises:
-        ConfigError: not a loopback address.
-    """
-    if not is_loopback(host):
-        raise ConfigError("--no-auth is for loopback only: without keys, anyone who reaches this address may use it.")
 
 
 class Gate:

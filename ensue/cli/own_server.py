@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ensue.child import Event
 from ensue.cli.address import bind
-from ensue.cli.serve import child_specs, find_model
+from ensue.cli.launch import child_specs, find_model
 from ensue.config import Config
 from ensue.errors import EnsueError
 from ensue.supervisor import supervise
@@ -26,7 +26,7 @@ async def own_server(config: Config) -> AsyncIterator[str]:
         EnsueError: it ended before it was ready.
     """
     listener, runtime = bind("127.0.0.1", 0), Path(tempfile.mkdtemp(prefix="ensue-"))
-    server = replace(config.server, host="127.0.0.1", log_level="error", data_dir=str(runtime), drain_s=0.0)
+    server = replace(config.server, host="127.0.0.1", log_level="error", data_dir=str(runtime), drain_s=2.0)
     config = replace(config, server=server)
     stop, ready, failures = asyncio.Event(), asyncio.Event(), list[str]()
 

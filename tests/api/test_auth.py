@@ -6,9 +6,10 @@ import pytest
 from fastapi import FastAPI
 
 from ensue.api.app import check_policies
-from ensue.api.auth import OPEN, Guard, is_loopback
+from ensue.api.auth import OPEN, Guard
 from ensue.config import ServerConfig
 from ensue.errors import ConfigError
+from ensue.hosts import is_loopback
 from ensue.store.keys import KeyStore
 from tests.api.conftest import Api, MakeApi
 

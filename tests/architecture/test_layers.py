@@ -15,7 +15,9 @@ PACKAGE = Path(ensue.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS: dict[str, int] = {
-    **dict.fromkeys(("ensue", "errors", "config", "sampling_params", "request", "outputs", "child", "tiny"), 0),
+    **dict.fromkeys(
+        ("ensue", "errors", "config", "sampling_params", "request", "outputs", "child", "hosts", "tiny"), 0
+    ),
     "engine.base": 1,
     **dict.fromkeys(("text", "guided", "store", "model", "metrics", "logs"), 2),
     **dict.fromkeys(("engine", "served_models"), 3),

@@ -1,0 +1,71 @@
+"""Start a server's processes and stay with them: what is behind `ensue serve`, and too slow to import for `--help`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from ensue.child import ModelSource, ProcessSettings
+from ensue.cli.address import bind
+from ensue.cli.startup import StartupPrinter
+from ensue.config import Config
+from ensue.hosts import refuse_open_host
+from ensue.supervisor import ChildSpec, stop_on_signals, supervise
+
+
+def run_server(config: Config) -> int:
+    """Check everything that can be checked, bind the port, then supervise; returns the exit code.
+
+    Raises:
+        StartupError: nothing was started.
+    """
+    started_at = time.time()
+    if config.server.no_auth:
+        refuse_open_host(config.server.host)
+    listener = bind(config.server.host, config.server.port)
+    printer = StartupPrinter(config, listener.getsockname()[:2], started_at)
+    source = find_model(config, printer.on_download)
+    runtime = Path(tempfile.mkdtemp(prefix="ensue-"))  # mode 0700
+    try:
+        return asyncio.run(_supervise(config, source, runtime, listener, printer))
+    finally:
+        shutil.rmtree(runtime, ignore_errors=True)
+
+
+async def _supervise(
+    config: Config, source: ModelSource, runtime: Path, listener: socket.socket, printer: StartupPrinter
+) -> int:
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    worker, api = child_specs(config, source, runtime, listener, is_terminal=sys.stdout.isatty())
+    return await supervise(worker, api, printer.on_event, config.server.drain_s, stop)
+
+
+def child_specs(
+    config: Config, source: ModelSource, runtime: Path, listener: socket.socket, *, is_terminal: bool
+) -> tuple[ChildSpec | None, ChildSpec]:
+    """The engine worker (none where the engine is scripted) and the API."""
+    child = ProcessSettings(config, source, str(runtime / "worker.sock"), listener.fileno(), is_terminal)
+    line = json.dumps(asdict(child)).encode()
+    worker = ChildSpec("worker", _command("worker"), line) if config.engine.engine == "native" else None
+    return worker, ChildSpec("api", _command("api"), line, inherited_fds=(listener.fileno(),))
+
+
+def _command(role: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "ensue.process", role)
+
+
+def find_model(config: Config, on_download: Callable[[str, float], None]) -> ModelSource:
+    """Find, and where needed fetch, the model that the settings name."""
+    from ensue.model import hub
+
+    found = hub.resolve(config.engine.model, config.engine.revision, on_download)
+    return ModelSource(str(found.folder.absolute()), found.name, found.root)
