@@ -111,7 +111,7 @@ def _sampling_defaults(settings: ProcessSettings) -> dict[str, float | int]:
     found = load_sampling_defaults(Path(settings.model.folder))
     if found.repetition_penalty not in (None, 1.0):
         raise ConfigError(
-            f"--generation-config model: the model asks for a repetition_penalty of {found.repetition_penalty}, which is "
+            f"--generation-config model: the model asks for repetition_penalty {found.repetition_penalty}, which is "
             "not served yet."
         )
     values = {name: getattr(found, name) for name in ("temperature", "top_p", "top_k", "min_p")}
