@@ -1,4 +1,4 @@
-"""The corpus: an endless seeded stream of documents, some of them turned into fill-in-the-middle examples.
+"""The corpus: an endless seeded stream of documents, a part of them turned into fill-in-the-middle examples.
 
 All text comes from the grammar in this folder; nothing is taken from elsewhere. Knows nothing of tokens.
 """
@@ -12,8 +12,9 @@ from training.grammar import Split, Voice
 from training.stories import story
 
 FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
-FIM_RATE = 0.5  # of all documents but chats; with whole documents and excerpts a third of all tokens
-EXCERPT = (20, 250)  # characters
+FIM_RATE = 0.5  # of all documents but chats; with whole documents and excerpts two fifths of all tokens
+EXCERPT = (12, 140)  # characters
+EXCERPTS = 5  # in turn, of as many documents, so that none shows the middle of another
 LONGEST_MIDDLES = (25, 80, 160)  # characters
 
 
@@ -62,13 +63,17 @@ def documents(seed: int | str, split: Split = Split.TRAIN, kind: str | None = No
 
 
 def training_documents(seed: int | str) -> Iterator[Document]:
-    """The documents of the training split, some of them cut whole or as three excerpts."""
+    """The documents of the training split, some of them cut whole or as short excerpts."""
     for number, plain in enumerate(documents(seed)):
         voice = Voice(f"cut/{seed}/{number}")
         if plain.kind == "chat" or not voice.chance(FIM_RATE):
             yield plain
             continue
-        texts = [plain.text] if voice.chance(0.4) else [excerpt(plain.text, voice) for _ in range(3)]
+        texts = (
+            [plain.text]
+            if voice.chance(0.15)
+            else [excerpt(document(voice, plain.kind).text, voice) for _ in range(EXCERPTS)]
+        )
         yield from (Document("fim", cut(text, voice).text()) for text in texts)
 
 

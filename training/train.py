@@ -32,7 +32,8 @@ LENGTHS = (512, 512, 1024)  # of the sequences of a step, in turn
 SHARD_DOCUMENTS = 4000
 PEAK = 3e-3
 WARMUP = 0.01
-MIDDLE_WEIGHT = 4.0
+MIDDLE_WEIGHT = 3.0
+EDGE_WEIGHT = 12.0
 MINUTE = 60.0
 
 
@@ -85,16 +86,21 @@ def batches(stream: Stream, step: int) -> Iterator[Batch]:
     while True:
         length = LENGTHS[step % len(LENGTHS)]
         taken = stream.take(STEP_TOKENS)
-        parts = (taken[:-1], taken[1:], target_weights(taken[:-1]))
+        parts = (taken[:-1], taken[1:], target_weights(taken[:-1], taken[1:]))
         yield Batch(*(torch.from_numpy(part).view(-1, length) for part in parts))
         step += 1
 
 
-def target_weights(inputs: NDArray[np.int64]) -> NDArray[np.float32]:
-    """`MIDDLE_WEIGHT` where the target belongs to the middle of a fill-in-the-middle example, else 1."""
+def target_weights(inputs: NDArray[np.int64], targets: NDArray[np.int64]) -> NDArray[np.float32]:
+    """1 for most targets, more in the middle of a fill-in-the-middle example, most for its first two and its end.
+
+    The first tokens of a middle must be found far back, at the end of the prefix; the end must be found by looking at
+    the suffix; and both are rare.
+    """
     places = np.arange(len(inputs))
     middle, start = (np.maximum.accumulate(np.where(inputs == token(name), places, -1)) for name in (FIM_MIDDLE, BOS))
-    return np.where(middle > start, MIDDLE_WEIGHT, 1.0).astype(np.float32)
+    weights = np.where((places - middle < 2) | (targets == token(EOS)), EDGE_WEIGHT, MIDDLE_WEIGHT)
+    return np.where((middle > start) & (inputs != token(EOS)), weights, 1.0).astype(np.float32)
 
 
 def learning_rate(fraction: float) -> float:

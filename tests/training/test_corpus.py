@@ -78,9 +78,9 @@ def test_cut_parts_make_the_document() -> None:
         assert parts.text() == f"{FIM_PREFIX}{parts.prefix}{FIM_SUFFIX}{parts.suffix}{FIM_MIDDLE}{parts.middle}"
 
 
-def test_a_third_of_the_training_text_is_cut() -> None:
+def test_a_good_third_of_the_training_text_is_cut() -> None:
     sizes = [(document.kind == "fim", len(document.text)) for document in islice(training_documents("share"), 3000)]
-    assert 0.25 < sum(size for is_cut, size in sizes if is_cut) / sum(size for _, size in sizes) < 0.4
+    assert 0.3 < sum(size for is_cut, size in sizes if is_cut) / sum(size for _, size in sizes) < 0.45
 
 
 def test_excerpt_is_part_of_the_document() -> None:

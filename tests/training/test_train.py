@@ -49,8 +49,9 @@ def test_batches_targets_are_the_inputs_one_later(stream: Stream) -> None:
 
 def test_target_weights_are_larger_in_middles_only() -> None:
     bos, end, middle = token("<|begin_of_text|>"), token(EOS), token("<|fim_middle|>")
-    inputs = np.array([bos, 9, middle, 9, 9, end, bos, 9])
-    assert train.target_weights(inputs).tolist() == [1, 1, 4, 4, 4, 4, 1, 1]
+    tokens = np.array([bos, 9, middle, 9, 9, 9, 9, end, bos, 9])
+    edge, inside = train.EDGE_WEIGHT, train.MIDDLE_WEIGHT
+    assert train.target_weights(tokens[:-1], tokens[1:]).tolist() == [1, 1, edge, edge, inside, inside, edge, 1, 1]
 
 
 @pytest.mark.parametrize(("fraction", "share"), [(0.0, 0.0), (0.01, 1.0), (0.505, 0.5), (1.0, 0.0), (1.2, 0.0)])
