@@ -155,8 +155,8 @@ class KVCache:
         assert block_size % LANES == 0
         heads, width = (num_blocks, config.num_kv_heads), _width(config)
         layers = range(config.num_layers)
-        keys = [torch.zeros((*heads, width, block_size), dtype=dtype, device=device) for _ in layers]
-        values = [torch.zeros((*heads, block_size, width), dtype=dtype, device=device) for _ in layers]
+        keys = [_zeros((*heads, width, block_size), dtype, device) for _ in layers]
+        values = [_zeros((*heads, block_size, width), dtype, device) for _ in layers]
         return cls(config, keys, values)
 
     def copy_blocks(self, pairs: Sequence[tuple[int, int]]) -> None:
@@ -234,3 +234,10 @@ def _attend_by_torch(
         values = cache[1][blocks].transpose(0, 1).flatten(1, 2)
         out[rows] = torch_ops.attend(q[rows], keys, values, batch.positions[rows], window, scale)
     return out
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """On the CPU by calloc, as torch does not: pages take memory when they are written first."""
+    if torch.device(device).type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(shape, f"u{dtype.itemsize}").view(f"i{dtype.itemsize}")).view(dtype)
