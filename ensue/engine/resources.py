@@ -1,31 +1,67 @@
-"""What this process may use of the machine: cores and memory, cgroup limits included. Standard library only."""
+"""What this process may use of the machine: cores and memory, cgroup limits included. Standard library only.
+
+A limit may stand at the process's own cgroup or at any above it, in files of version 2 (cpu.max, memory.max) or of
+version 1 (cpu.cfs_quota_us, memory.limit_in_bytes); the tightest one holds. Files that a system lacks limit nothing.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
-MEMINFO = Path("/proc/meminfo")
+PROC = Path("/proc")
 
 
-def num_usable_cores(cgroup: Path = CGROUP) -> int:
+def num_usable_cores(cgroup: Path = CGROUP, proc: Path = PROC) -> int:
     """The smaller of the affinity mask and the cgroup's quota, at least 1."""
-    cores = len(os.sched_getaffinity(0))
-    quota = _read(cgroup / "cpu.max").split()  # "max 100000" or "150000 100000", in µs
-    if len(quota) == 2 and quota[0] != "max":
-        cores = min(cores, int(quota[0]) // int(quota[1]))
-    return max(1, cores)
+    quotas = [_quota(folder) for folder in _folders("cpu", cgroup, proc)]
+    cores = [len(os.sched_getaffinity(0)), *(quota for quota in quotas if quota is not None)]
+    return max(1, min(cores))
 
 
-def free_memory(cgroup: Path = CGROUP, meminfo: Path = MEMINFO) -> int:
+def free_memory(cgroup: Path = CGROUP, proc: Path = PROC) -> int:
     """Bytes that can be taken without swapping: the smaller of MemAvailable and what the cgroup leaves."""
-    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
-    free = int(fields["MemAvailable"].split()[0]) * 1024
-    limit, used = _read(cgroup / "memory.max").strip(), _read(cgroup / "memory.current").strip()
-    if limit.isdigit() and used.isdigit():
-        free = min(free, int(limit) - int(used))
-    return max(0, free)
+    available = _table(proc / "meminfo")["MemAvailable:"] * 1024
+    rooms = [_room(folder) for folder in _folders("memory", cgroup, proc)]
+    return max(0, min([available, *(room for room in rooms if room is not None)]))
+
+
+def _folders(controller: str, cgroup: Path, proc: Path) -> Iterator[Path]:
+    """The process's own cgroup and those above it; /proc/self/cgroup has lines `number:controllers:path`."""
+    for line in _read(proc / "self" / "cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = cgroup / controller if controllers else cgroup  # version 2 names no controllers
+        own = root / path.lstrip("/")
+        yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(root))
+
+
+def _quota(folder: Path) -> int | None:
+    """Whole cores of CPU time; None: no limit."""
+    text = _read(folder / "cpu.max") or _read(folder / "cpu.cfs_quota_us") + _read(folder / "cpu.cfs_period_us")
+    numbers = text.split()  # quota and period, in µs; the quota may be "max" or -1
+    return int(numbers[0]) // int(numbers[1]) if len(numbers) == 2 and numbers[0].isdigit() else None
+
+
+def _room(folder: Path) -> int | None:
+    """Limit − use, where files that are only cached, such as a checkpoint just read, are not use; None: no limit."""
+    limit = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
+    used = _read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes")
+    if not limit.strip().isdigit() or not used.strip().isdigit():
+        return None
+    stat = _table(folder / "memory.stat")
+    prefix = "total_" if "total_active_file" in stat else ""  # version 1: with the cgroups below, as the use is
+    cached = sum(stat.get(f"{prefix}{kind}_file", 0) for kind in ("active", "inactive"))
+    return int(limit) - max(0, int(used) - cached)
+
+
+def _table(path: Path) -> dict[str, int]:
+    """First and second word of each line."""
+    rows = (line.split() for line in _read(path).splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) > 1}
 
 
 def _read(path: Path) -> str:

@@ -9,26 +9,66 @@ import pytest
 
 from ensue.engine.resources import free_memory, num_usable_cores
 
-MEMINFO = "MemTotal:       100 kB\nMemFree:         10 kB\nMemAvailable:    50 kB\n"
+NUM_CORES = len(os.sched_getaffinity(0))
+AVAILABLE = 50 * 1024
+MEMINFO = "MemTotal:       100 kB\nMemFree:         10 kB\nMemAvailable:    50 kB\nHugePages_Total:       0\n"
 
 
-@pytest.mark.parametrize(("quota", "cores"), [("max 100000", None), ("50000 100000", 1), ("100000 100000", 1)])
-def test_cores_are_bounded_by_the_quota(tmp_path: Path, quota: str, cores: int | None) -> None:
-    (tmp_path / "cpu.max").write_text(quota)
-    assert num_usable_cores(tmp_path) == (cores or len(os.sched_getaffinity(0)))
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/a/b\n", **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
 
 
-def test_without_a_cgroup_the_affinity_counts(tmp_path: Path) -> None:
-    assert num_usable_cores(tmp_path / "none") == len(os.sched_getaffinity(0))
+def cores(folder: Path) -> int:
+    return num_usable_cores(folder, folder / "proc")
 
 
+def memory(folder: Path) -> int:
+    return free_memory(folder, folder / "proc")
+
+
+@pytest.mark.parametrize("place", ["cpu.max", "a/cpu.max", "a/b/cpu.max"])
+@pytest.mark.parametrize(("quota", "expected"), [("max 100000", NUM_CORES), ("50000 100000", 1), ("190000 100000", 1)])
+def test_cores_are_bounded_by_the_quota_wherever_it_stands(
+    tmp_path: Path, place: str, quota: str, expected: int
+) -> None:
+    assert cores(write(tmp_path, {place: quota})) == expected
+
+
+@pytest.mark.parametrize(("quota", "expected"), [("-1\n", NUM_CORES), ("100000\n", 1)])
+def test_cores_are_bounded_by_a_quota_of_version_1(tmp_path: Path, quota: str, expected: int) -> None:
+    files = {"proc/self/cgroup": "3:cpu,cpuacct:/a\n0::/\n", "cpu/a/cpu.cfs_quota_us": quota}
+    assert cores(write(tmp_path, {**files, "cpu/a/cpu.cfs_period_us": "100000\n"})) == expected
+
+
+def test_without_cgroups_the_machine_is_the_limit(tmp_path: Path) -> None:
+    write(tmp_path, {"proc/self/cgroup": ""})
+    assert (cores(tmp_path), memory(tmp_path)) == (NUM_CORES, AVAILABLE)
+
+
+@pytest.mark.parametrize("place", ["", "a/", "a/b/"])
 @pytest.mark.parametrize(
-    ("limit", "used", "free"),
-    [("max", "1000", 50 * 1024), ("30000", "10000", 20000), ("10", "20", 0), (None, None, 50 * 1024)],
+    ("limit", "used", "free"), [("max", "1000", AVAILABLE), ("30000\n", "10000\n", 20000), ("10", "20", 0)]
 )
-def test_free_memory_is_the_smaller_of_the_two(tmp_path: Path, limit: str | None, used: str | None, free: int) -> None:
-    (tmp_path / "meminfo").write_text(MEMINFO)
-    if limit is not None and used is not None:
-        (tmp_path / "memory.max").write_text(limit)
-        (tmp_path / "memory.current").write_text(used)
-    assert free_memory(tmp_path, tmp_path / "meminfo") == free
+def test_free_memory_is_the_smallest_room(tmp_path: Path, place: str, limit: str, used: str, free: int) -> None:
+    assert memory(write(tmp_path, {place + "memory.max": limit, place + "memory.current": used})) == free
+
+
+def test_files_that_are_only_cached_count_as_free(tmp_path: Path) -> None:
+    stat = "anon 4000\nfile 9000\nshmem 3000\ninactive_file 5000\nactive_file 1000\n"
+    write(tmp_path, {"memory.max": "20000", "memory.current": "15000", "memory.stat": stat})
+    assert memory(tmp_path) == 20000 - (15000 - 6000)
+
+
+def test_free_memory_knows_version_1(tmp_path: Path) -> None:
+    files = {
+        "proc/self/cgroup": "4:memory:/x/y\n0::/\n",
+        "memory/x/y/memory.limit_in_bytes": "30000\n",
+        "memory/x/y/memory.usage_in_bytes": "25000\n",
+        "memory/x/y/memory.stat": "active_file 1\ninactive_file 1\ntotal_active_file 2000\ntotal_inactive_file 3000\n",
+        "memory/memory.limit_in_bytes": "9223372036854771712\n",
+        "memory/memory.usage_in_bytes": "1\n",
+    }
+    assert memory(write(tmp_path, files)) == 10000
