@@ -45,8 +45,9 @@ class StartupPrinter:
     def _print_phase(self, role: str, name: str, fraction: float | None) -> None:
         """One line a phase; on a terminal the line of a running phase is rewritten."""
         is_same = self._last_phase == (role, name)
-        share = "" if fraction is None else f" {fraction:4.0%}"
-        if is_same and not (fraction is not None and self._console.is_terminal):
+        is_rewritten = fraction is not None and self._console.is_terminal
+        share = f" {fraction:4.0%}" if is_rewritten else ""
+        if is_same and not is_rewritten:
             return
         if is_same:
             self._console.control(_line_up())
