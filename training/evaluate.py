@@ -22,7 +22,8 @@ from training.questions import Turn
 
 SEED = "evaluate"
 BATCH = 32
-FIM_KINDS = ("story", "json", "python", "arithmetic")
+FIM_KINDS = ("story", "json", "python", "arithmetic", "notes")
+SHORT = 120  # characters
 
 
 class Example(NamedTuple):
@@ -77,14 +78,19 @@ def perplexity(model: Model, kind: str, split: Split, count: int) -> float:
     return math.exp(sum(nats for nats, _ in measured) / sum(tokens for _, tokens in measured))
 
 
-def fim_examples(kind: str, count: int, longest: int = 3) -> list[Example]:
-    """Middles of one to ``longest`` words; in arithmetic the result of one sum."""
-    cuts = (_word_cut(document.text, number, kind, longest) for number, document in enumerate(_held_out(kind)))
+def fim_examples(kind: str, count: int, characters: int | None = None, longest: int = 3) -> list[Example]:
+    """Middles of one to ``longest`` words in documents or their beginnings; in arithmetic, results of sums."""
+    whole = documents(f"{SEED} fim", Split.NAMES, kind)
+    texts = (_beginning(document.text, characters, "\n" if kind == "arithmetic" else " ") for document in whole)
+    cuts = (_word_cut(text, number, kind, longest) for number, text in enumerate(texts))
     return [_as_example(cut) for cut in islice(cuts, count)]
 
 
-def _held_out(kind: str) -> Iterator[Any]:
-    return documents(f"{SEED} fim", Split.NAMES, kind)
+def _beginning(text: str, characters: int | None, separator: str) -> str:
+    """Up to ``characters``, without a part of a line or word at the end."""
+    if characters is None or len(text) <= characters:
+        return text
+    return text[:characters].rsplit(separator, 1)[0]
 
 
 def _word_cut(text: str, number: int, kind: str, longest: int) -> Cut:
@@ -197,10 +203,12 @@ def _perplexities(model: Model, count: int) -> Iterator[str]:
 
 def _accuracies(model: Model, count: int) -> Iterator[str]:
     yield "\n### Fill in the middle\n"
-    yield f"Exact match of middles of one to three words, {count} documents each, unseen names.\n"
-    yield "| documents | exact match |\n|---|---|"
+    yield f"Exact match of middles of one to three words, in arithmetic of results; greedy, {count} examples each, unseen"
+    yield "names. Many middles cannot be known, such as an age or a colour that is told once.\n"
+    yield f"| documents | first {SHORT} characters | whole |\n|---|---|---|"
     for kind in FIM_KINDS:
-        yield f"| {kind} | {model.accuracy(fim_examples(kind, count), 32):.1%} |"
+        short, whole = (model.accuracy(fim_examples(kind, count, size), 24) for size in (SHORT, None))
+        yield f"| {kind} | {short:.1%} | {whole:.1%} |"
     yield f"\n### Chat\n\nAnswers that are right to the letter, greedy, {count} held-out questions each.\n"
     yield "| questions | | right |\n|---|---|---|"
     for task, (meaning, _, _) in CHAT_TASKS.items():
