@@ -203,8 +203,8 @@ def _perplexities(model: Model, count: int) -> Iterator[str]:
 
 def _accuracies(model: Model, count: int) -> Iterator[str]:
     yield "\n### Fill in the middle\n"
-    yield f"Exact match of middles of one to three words, in arithmetic of results; greedy, {count} examples each, unseen"
-    yield "names. Many middles cannot be known, such as an age or a colour that is told once.\n"
+    yield f"Exact match of middles of one to three words, in arithmetic of results; greedy, {count} each, unseen names."
+    yield "Many middles cannot be known, such as an age or a colour that is told once.\n"
     yield f"| documents | first {SHORT} characters | whole |\n|---|---|---|"
     for kind in FIM_KINDS:
         short, whole = (model.accuracy(fim_examples(kind, count, size), 24) for size in (SHORT, None))
