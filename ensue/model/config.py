@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from ensue.errors import ConfigError, ModelError
+from ensue.errors import ConfigError, ModelError, shown
+from ensue.model.files import Fields, find, read_json
+from ensue.model.rope_config import RopeConfig, read_rope
 
-RopeKind = Literal["default", "linear", "dynamic", "yarn", "llama3"]
-ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
-DEFAULT_ROPE_THETA = 10_000.0
+CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
 
 
 @dataclass(frozen=True, slots=True)
-class RopeConfig:
-    """How positions become angles; see rope.py for the formulas. Only the fields of its kind are read."""
+class Family:
+    """What differs between the architectures; the numbers stand for fields that a config.json leaves out.
 
-    kind: RopeKind = "default"
-    theta: float = DEFAULT_ROPE_THETA
-    factor: float = 1.0
-    original_length: int = 0  # positions seen before the scaling
-    low_freq_factor: float = 1.0  # llama3
-    high_freq_factor: float = 4.0
-    attention_factor: float | None = None  # yarn
-    beta_fast: float = 32.0
-    beta_slow: float = 1.0
-    mscale: float | None = None
-    mscale_all_dim: float | None = None
-    truncate: bool = True
+    All as transformers has it in `models/*/configuration_*.py` and `models/*/modeling_*.py`.
+    """
+
+    max_positions: int
+    num_kv_heads: int | None = None  # None: as many as heads
+    head_dim: int | None = None  # None: hidden_size / heads
+    sliding_window: int | None = None
+    windows: Literal["none", "all", "some"] = "none"  # which layers may have one
+    has_qkv_bias: bool = False  # whatever the fields say
+    reads_attention_bias: bool = False
+    reads_mlp_bias: bool = False
+    has_qk_norm: bool = False
+
+
+FAMILIES = {
+    "LlamaForCausalLM": Family(2048, reads_attention_bias=True, reads_mlp_bias=True),
+    "MistralForCausalLM": Family(131_072, num_kv_heads=8, sliding_window=4096, windows="all"),
+    "Qwen2ForCausalLM": Family(32_768, num_kv_heads=32, sliding_window=4096, windows="some", has_qkv_bias=True),
+    "Qwen3ForCausalLM": Family(
+        32_768,
+        num_kv_heads=32,
+        head_dim=128,
+        sliding_window=4096,
+        windows="some",
+        reads_attention_bias=True,
+        has_qk_norm=True,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +78,7 @@ class SamplingDefaults:
 
     temperature: float | None = None
     top_p: float | None = None
-    top_k: int | None = None
+    top_k: int | None = None  # 0: off
     min_p: float | None = None
     repetition_penalty: float | None = None
 
@@ -78,114 +93,90 @@ def load_config(folder: Path, max_model_len: int | None = None) -> ModelConfig:
         ModelError: not a model that can be served; the message names the field.
         ConfigError: max_model_len is longer than the positions that the model knows.
     """
-    raw = read_json(folder / "config.json")
-    architecture = _architecture(raw)
-    _refuse_variants(raw)
-    fields = _Fields(raw)
-    num_heads, hidden_size = fields.count("num_attention_heads"), fields.count("hidden_size")
-    num_layers = fields.count("num_hidden_layers")
-    rope = _rope(raw, fields)
+    fields = Fields(read_json(folder, CONFIG), CONFIG)
+    architecture = _architecture(fields)
+    family = FAMILIES[architecture]
+    _refuse_variants(fields)
+    hidden_size, num_layers = fields.count("hidden_size"), fields.count("num_hidden_layers")
+    num_heads, vocab_size = fields.count("num_attention_heads"), fields.count("vocab_size")
+    max_positions = fields.count("max_position_embeddings", family.max_positions)
+    rope = read_rope(fields, max_positions)
+    has_attention_bias = family.reads_attention_bias and fields.flag("attention_bias")
     return ModelConfig(
         architecture=architecture,
         hidden_size=hidden_size,
         intermediate_size=fields.count("intermediate_size"),
         num_layers=num_layers,
         num_heads=num_heads,
-        num_kv_heads=_num_kv_heads(fields, num_heads),
-        head_dim=fields.count("head_dim", _head_dim(architecture, hidden_size, num_heads)),
-        vocab_size=fields.count("vocab_size"),
-        max_model_len=_max_model_len(fields, rope, max_model_len),
+        num_kv_heads=_num_kv_heads(family, fields, num_heads),
+        head_dim=_head_dim(family, fields, hidden_size, num_heads),
+        vocab_size=vocab_size,
+        max_model_len=_max_model_len(max_positions, rope, max_model_len),
         rms_norm_eps=fields.number("rms_norm_eps", 1e-6),
         rope=rope,
-        sliding_windows=_sliding_windows(architecture, raw, num_layers),
-        has_qkv_bias=architecture == "Qwen2ForCausalLM"
-        or (_may_have_bias(architecture) and bool(raw.get("attention_bias"))),
-        has_o_bias=_may_have_bias(architecture) and bool(raw.get("attention_bias")),
-        has_mlp_bias=architecture == "LlamaForCausalLM" and bool(raw.get("mlp_bias")),
-        has_qk_norm=architecture == "Qwen3ForCausalLM",
-        is_tied=bool(raw.get("tie_word_embeddings", False)),
-        dtype=str(raw.get("dtype") or raw.get("torch_dtype") or "float32").removeprefix("torch."),
-        end_token_ids=_end_token_ids(raw, folder),
+        sliding_windows=_sliding_windows(family, fields, num_layers),
+        has_qkv_bias=family.has_qkv_bias or has_attention_bias,
+        has_o_bias=has_attention_bias,
+        has_mlp_bias=family.reads_mlp_bias and fields.flag("mlp_bias"),
+        has_qk_norm=family.has_qk_norm,
+        is_tied=fields.flag("tie_word_embeddings"),
+        dtype=str(fields.get("dtype") or fields.get("torch_dtype") or "float32").removeprefix("torch."),
+        end_token_ids=_end_token_ids(fields, _generation_fields(folder), vocab_size),
     )
 
 
 def load_sampling_defaults(folder: Path) -> SamplingDefaults:
-    """The sampling settings of generation_config.json; nothing where there is no such file."""
-    raw = _read_optional(folder / "generation_config.json")
-    if raw.get("do_sample") is False:
-        return SamplingDefaults(temperature=0.0)
-    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-    return SamplingDefaults(**{name: raw[name] for name in names if isinstance(raw.get(name), int | float)})
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of the model.
+    """The sampling settings of generation_config.json; nothing where there is no such file.
 
     Raises:
-        ModelError: no file, not JSON, not an object.
+        ModelError: a setting that is no number.
     """
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"The model folder has no {path.name}.") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"The model's {path.name} cannot be read: {error}.") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"The model's {path.name} is not a JSON object.")
-    return value
+    fields = _generation_fields(folder)
+    if fields.get("do_sample") is False or fields.get("temperature") == 0:
+        return SamplingDefaults(temperature=0.0)
+    return SamplingDefaults(
+        temperature=fields.optional_number("temperature"),
+        top_p=fields.optional_number("top_p"),
+        top_k=None if fields.get("top_k") is None else max(0, fields.count("top_k", low=-1)),
+        min_p=0.0 if fields.get("min_p") == 0 else fields.optional_number("min_p"),
+        repetition_penalty=fields.optional_number("repetition_penalty"),
+    )
 
 
-class _Fields:
-    """Checked access to config.json."""
-
-    def __init__(self, raw: dict[str, Any]) -> None:
-        self._raw = raw
-
-    def count(self, name: str, default: int | None = None) -> int:
-        value = self._raw.get(name)
-        value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ModelError(f"{name} in the model's config.json must be a whole number above 0, not {value!r}.")
-        return value
-
-    def number(self, name: str, default: float) -> float:
-        value = self._raw.get(name)
-        value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise ModelError(f"{name} in the model's config.json must be a number above 0, not {value!r}.")
-        return float(value)
+def _generation_fields(folder: Path) -> Fields:
+    is_there = find(folder, GENERATION_CONFIG) is not None
+    return Fields(read_json(folder, GENERATION_CONFIG) if is_there else {}, GENERATION_CONFIG)
 
 
-def _architecture(raw: dict[str, Any]) -> str:
-    names = raw.get("architectures") or []
-    known = [name for name in names if name in ARCHITECTURES]
-    if not known:
-        found = ", ".join(map(str, names)) or "none"
-        raise ModelError(f"The model's architecture ({found}) is not one of {', '.join(ARCHITECTURES)}.")
-    return str(known[0])
+def _architecture(fields: Fields) -> str:
+    names = fields.get("architectures") or []
+    if not isinstance(names, list):
+        raise fields.wrong("architectures", "a list of names")
+    for name in names:
+        if isinstance(name, str) and name in FAMILIES:
+            return name
+    found = ", ".join(shown(str(name)) for name in names) or "none"
+    raise ModelError(f"The model's architecture ({found}) is not one of {', '.join(FAMILIES)}.")
 
 
-def _refuse_variants(raw: dict[str, Any]) -> None:
+def _refuse_variants(fields: Fields) -> None:
     """What would need other arithmetic than the decoder's."""
-    if raw.get("quantization_config"):
+    if fields.get("quantization_config"):
         raise ModelError("The checkpoint is quantised (quantization_config in config.json), which is not supported.")
-    if raw.get("hidden_act", "silu") != "silu":
-        raise ModelError(f"hidden_act in the model's config.json must be silu, not {raw['hidden_act']!r}.")
-    rope = raw.get("rope_parameters") or {}
-    if raw.get("partial_rotary_factor", rope.get("partial_rotary_factor", 1.0)) not in (None, 1, 1.0):
-        raise ModelError("partial_rotary_factor other than 1 in the model's config.json is not supported.")
+    if fields.get("hidden_act") not in (None, "silu", "swish"):
+        raise fields.wrong("hidden_act", "silu")
 
 
-def _may_have_bias(architecture: str) -> bool:
-    return architecture in ("LlamaForCausalLM", "Qwen3ForCausalLM")
+def _head_dim(family: Family, fields: Fields, hidden_size: int, num_heads: int) -> int:
+    head_dim = fields.count("head_dim", family.head_dim or hidden_size // num_heads)
+    if head_dim % 2:
+        raise ModelError(f"The model's heads have {head_dim} dimensions; rope turns pairs and needs an even number.")
+    return head_dim
 
 
-def _head_dim(architecture: str, hidden_size: int, num_heads: int) -> int:
-    return 128 if architecture == "Qwen3ForCausalLM" else hidden_size // num_heads
-
-
-def _num_kv_heads(fields: _Fields, num_heads: int) -> int:
-    num_kv_heads = fields.count("num_key_value_heads", num_heads)
+def _num_kv_heads(family: Family, fields: Fields, num_heads: int) -> int:
+    default = num_heads if "num_key_value_heads" in fields else family.num_kv_heads or num_heads
+    num_kv_heads = fields.count("num_key_value_heads", default)
     if num_heads % num_kv_heads:
         raise ModelError(
             f"num_attention_heads ({num_heads}) in the model's config.json must be a multiple of "
@@ -194,38 +185,11 @@ def _num_kv_heads(fields: _Fields, num_heads: int) -> int:
     return num_kv_heads
 
 
-def _rope(raw: dict[str, Any], fields: _Fields) -> RopeConfig:
-    """Both spellings: `rope_parameters`, and `rope_theta` beside `rope_scaling` with `rope_type` or `type`."""
-    given = {**(raw.get("rope_scaling") or {}), **(raw.get("rope_parameters") or {})}
-    kind: RopeKind = given.get("rope_type") or given.get("type") or "default"
-    if kind not in get_args(RopeKind):
-        raise ModelError(f"The model's rope type {kind!r} is not one of {', '.join(get_args(RopeKind))}.")
-    length = fields.count("max_position_embeddings", 2048)
-    names = (
-        "low_freq_factor",
-        "high_freq_factor",
-        "attention_factor",
-        "beta_fast",
-        "beta_slow",
-        "mscale",
-        "mscale_all_dim",
-    )
-    more = {name: float(given[name]) for name in names if given.get(name) is not None}
-    original = given.get("original_max_position_embeddings") or raw.get("original_max_position_embeddings") or length
-    theta = given.get("rope_theta") or raw.get("rope_theta") or DEFAULT_ROPE_THETA
-    factor = given.get("factor")
-    if factor is None:
-        factor = length / original if kind == "yarn" else 1.0
-    return RopeConfig(kind, float(theta), float(factor), int(original), truncate=given.get("truncate", True), **more)
-
-
-def _max_model_len(fields: _Fields, rope: RopeConfig, wanted: int | None) -> int:
+def _max_model_len(own: int, rope: RopeConfig, wanted: int | None) -> int:
     """The model's own length, or a wanted one within the positions that its rope was made for."""
-    own = longest = fields.count("max_position_embeddings", 2048)
-    if rope.kind == "dynamic":
-        own = longest = min(
-            own, rope.original_length
-        )  # beyond it the angles of all positions would change as text grows
+    longest = own
+    if rope.kind == "dynamic":  # beyond it, the angles of all positions would change as the text grows
+        own = longest = min(own, rope.original_length)
     if rope.kind == "yarn":
         longest = max(own, int(rope.original_length * rope.factor))
     if wanted is not None and wanted > longest:
@@ -233,28 +197,44 @@ def _max_model_len(fields: _Fields, rope: RopeConfig, wanted: int | None) -> int
     return own if wanted is None else wanted
 
 
-def _sliding_windows(architecture: str, raw: dict[str, Any], num_layers: int) -> tuple[int | None, ...]:
-    window = raw.get("sliding_window")
-    if architecture == "LlamaForCausalLM" or window is None:
-        return (None,) * num_layers
-    if architecture == "MistralForCausalLM":
-        return (int(window),) * num_layers
-    if not raw.get("use_sliding_window", False):
-        return (None,) * num_layers
-    first = raw.get("max_window_layers", 28)
-    kinds = raw.get("layer_types") or [
-        "sliding_attention" if i >= first else "full_attention" for i in range(num_layers)
-    ]
-    return tuple(int(window) if kind == "sliding_attention" else None for kind in kinds)
+def _sliding_windows(family: Family, fields: Fields, num_layers: int) -> tuple[int | None, ...]:
+    """Per layer. Mistral has one window for all layers, Qwen one for some, if it is switched on."""
+    window = _window(family, fields)
+    if family.windows != "some":
+        return (window,) * num_layers
+    kinds = _layer_types(fields, num_layers)
+    if window is None and "sliding_attention" in kinds and fields.get("layer_types"):
+        raise ModelError("layer_types in the model's config.json names sliding_attention, but there is no window.")
+    return tuple(window if kind == "sliding_attention" else None for kind in kinds)
 
 
-def _end_token_ids(raw: dict[str, Any], folder: Path) -> tuple[int, ...]:
-    """The union of both files; each may have one id, several or none."""
+def _window(family: Family, fields: Fields) -> int | None:
+    """null means none; a field left out means the family's own."""
+    if family.windows == "none" or (family.windows == "some" and not fields.flag("use_sliding_window")):
+        return None
+    if "sliding_window" in fields and fields.get("sliding_window") is None:
+        return None
+    return fields.count("sliding_window", family.sliding_window)
+
+
+def _layer_types(fields: Fields, num_layers: int) -> list[str]:
+    kinds: Any = fields.get("layer_types")
+    first = fields.count("max_window_layers", 28, low=0)
+    if kinds is None:
+        return ["sliding_attention" if layer >= first else "full_attention" for layer in range(num_layers)]
+    known = ("full_attention", "sliding_attention")
+    if not isinstance(kinds, list) or len(kinds) != num_layers or not all(kind in known for kind in kinds):
+        raise fields.wrong("layer_types", f"{num_layers} times full_attention or sliding_attention")
+    return kinds
+
+
+def _end_token_ids(config: Fields, generation: Fields, vocab_size: int) -> tuple[int, ...]:
+    """The union of both files, each with one id, several or none; one beyond the logits' width can't be chosen."""
     ids: set[int] = set()
-    for value in (raw.get("eos_token_id"), _read_optional(folder / "generation_config.json").get("eos_token_id")):
-        ids |= set(value if isinstance(value, list) else [] if value is None else [value])
+    for fields in (config, generation):
+        value = fields.get("eos_token_id")
+        found = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(type(token_id) is int for token_id in found):
+            raise fields.wrong("eos_token_id", "a token id or a list of them")
+        ids.update(token_id for token_id in found if 0 <= token_id < vocab_size)
     return tuple(sorted(ids))
-
-
-def _read_optional(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}

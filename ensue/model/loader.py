@@ -1,9 +1,13 @@
-"""A checkpoint's tensors, one at a time, from mapped safetensors files. Never reads a pickle."""
+"""A checkpoint's tensors, one at a time, from mapped safetensors files. Never reads a pickle.
+
+Knows names, shapes and types, not what a tensor is for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,34 +16,36 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ensue.errors import ModelError
-from ensue.model.config import read_json
+from ensue.errors import ModelError, shown
+from ensue.model.files import find, read_json
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 _FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 _MAY_BE_EXTRA = ("rotary_emb.inv_freq",)  # written by old exports; computed here
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 class Checkpoint:
     """The tensors of a model folder by name; each is taken once, and none may be left over."""
 
     def __init__(self, folder: Path, progress: Callable[[float], None]) -> None:
-        """
+        """Open every file and read the headers; no tensor is read yet.
+
         Args:
             progress: told the share of bytes taken.
 
         Raises:
-            ModelError: no safetensors, a file that can't be read, or an index that names files outside the folder.
+            ModelError: no safetensors, a file that can't be read, or an index that doesn't match its files.
         """
         self._files = ExitStack()
-        self._open: dict[str, Any] = {}
-        self._where = _tensor_files(folder)
         self._progress = progress
-        for name in sorted(set(self._where.values())):
-            self._open[name] = self._open_file(folder, name)
-        self._shapes = {name: self._slice(name) for name in self._where}
-        self._total = sum(map(self._num_bytes, self._where)) or 1
+        self._tensors: dict[str, _Entry] = {}
+        with ExitStack() as files:
+            for name, indexed in weight_files(folder).items():
+                self._tensors |= _entries(files.enter_context(_open(folder, name)), name, indexed)
+            self._files = files.pop_all()
+        self._total = sum(entry.num_bytes for entry in self._tensors.values()) or 1
         self._taken_bytes = 0
         self._taken: set[str] = set()
 
@@ -52,7 +58,10 @@ class Checkpoint:
         self._files.close()
 
     def __contains__(self, name: str) -> bool:
-        return name in self._where
+        return name in self._tensors
+
+    def has_float16(self) -> bool:
+        return any(entry.kind == "F16" for entry in self._tensors.values())
 
     def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """A tensor that is backed by the mapped file: no memory of its own until it is converted.
@@ -60,65 +69,83 @@ class Checkpoint:
         Raises:
             ModelError: missing, or of another shape or type.
         """
-        if name not in self._where:
+        entry = self._tensors.get(name)
+        if entry is None:
             raise ModelError(f"The checkpoint has no tensor {name}, expected with shape {list(shape)}.")
-        found, kind = self._shapes[name].get_shape(), self._shapes[name].get_dtype()
-        if tuple(found) != shape:
-            raise ModelError(f"The checkpoint's tensor {name} has shape {list(found)}, expected {list(shape)}.")
-        if kind not in _FLOATS:
-            raise ModelError(f"The checkpoint's tensor {name} has type {kind}, expected one of {', '.join(_FLOATS)}.")
-        tensor: Tensor = self._open[self._where[name]].get_tensor(name)
+        if entry.shape != shape:
+            raise ModelError(f"The checkpoint's tensor {name} has shape {list(entry.shape)}, expected {list(shape)}.")
+        if entry.kind not in _FLOATS:
+            raise ModelError(
+                f"The checkpoint's tensor {name} has type {entry.kind}, expected one of {', '.join(_FLOATS)}."
+            )
+        tensor: Tensor = entry.file.get_tensor(name)
         self._taken.add(name)
-        self._taken_bytes += self._num_bytes(name)
+        self._taken_bytes += entry.num_bytes
         self._progress(self._taken_bytes / self._total)
         return tensor
 
-    def finish(self, may_be_left: Iterable[str] = ()) -> None:
+    def finish(self) -> None:
         """Raises ModelError where a tensor was not taken, as a model with one more weight computes something else."""
-        left = self._where.keys() - self._taken - set(may_be_left)
-        extra = sorted(name for name in left if not name.endswith(_MAY_BE_EXTRA))
+        extra = sorted(name for name in self._tensors.keys() - self._taken if not name.endswith(_MAY_BE_EXTRA))
         if extra:
-            shown = ", ".join(extra[:3]) + (f" and {len(extra) - 3} more" if len(extra) > 3 else "")
-            raise ModelError(f"The checkpoint has tensors that this architecture does not: {shown}.")
-
-    def _open_file(self, folder: Path, name: str) -> Any:
-        try:
-            return self._files.enter_context(safe_open(folder / name, framework="pt"))
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"The checkpoint's file {name} cannot be read: {error}.") from None
-
-    def _slice(self, name: str) -> Any:
-        try:
-            return self._open[self._where[name]].get_slice(name)
-        except SafetensorError:
-            raise ModelError(
-                f"The checkpoint's file {self._where[name]} lacks {name}, which its index names."
-            ) from None
-
-    def _num_bytes(self, name: str) -> int:
-        size = 4 if self._shapes[name].get_dtype() == "F32" else 2
-        for extent in self._shapes[name].get_shape():
-            size *= extent
-        return size
+            first = [f"{shown(name)} with shape {list(self._tensors[name].shape)}" for name in extra[:3]]
+            names = ", ".join(first) + (f" and {len(extra) - 3} more" if len(extra) > 3 else "")
+            raise ModelError(f"The checkpoint has tensors that this architecture does not: {names}.")
 
 
-def _tensor_files(folder: Path) -> dict[str, str]:
-    """Tensor name → file name."""
-    if (folder / INDEX).is_file():
-        weight_map = read_json(folder / INDEX).get("weight_map")
-        if not isinstance(weight_map, dict) or not all(_is_plain_name(name) for name in weight_map.values()):
-            raise ModelError(f"The checkpoint's {INDEX} must map tensors to safetensors files of the same folder.")
-        return weight_map
-    if (folder / SINGLE).is_file():
-        try:
-            with safe_open(folder / SINGLE, framework="pt") as file:
-                return dict.fromkeys(file.keys(), SINGLE)
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"The checkpoint's file {SINGLE} cannot be read: {error}.") from None
-    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
-    found = f" ({pickles[0]} is a pickle, which could run code and is never read)" if pickles else ""
+class _Entry:
+    """Where a tensor is and what its file's header says of it."""
+
+    def __init__(self, file: Any, name: str) -> None:
+        header = file.get_slice(name)
+        self.file = file
+        self.shape: tuple[int, ...] = tuple(header.get_shape())
+        self.kind: str = header.get_dtype()
+        self.num_bytes = prod(self.shape) * (4 if self.kind == "F32" else 2)
+
+
+def _entries(file: Any, file_name: str, indexed: set[str] | None) -> dict[str, _Entry]:
+    """The tensors of an open file; where there is an index, it must name just these."""
+    names = set(file.keys())
+    if indexed is not None:
+        names = {name for name in names if name in indexed or not name.endswith(_MAY_BE_EXTRA)}
+        for name in sorted(indexed - names):
+            raise ModelError(f"The checkpoint's file {file_name} lacks {shown(name)}, which its index names.")
+        for name in sorted(names - indexed):
+            raise ModelError(f"The checkpoint's file {file_name} has {shown(name)}, which its index does not name.")
+    return {name: _Entry(file, name) for name in names}
+
+
+def _open(folder: Path, name: str) -> Any:
+    path = find(folder, name)
+    if path is None:
+        raise ModelError(f"The checkpoint's file {shown(name)}, which its index names, is missing.")
+    try:
+        return safe_open(path, framework="pt")
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"The checkpoint's file {shown(name)} cannot be read: {error}.") from None
+
+
+def weight_files(folder: Path) -> dict[str, set[str] | None]:
+    """File name → the tensors in it as the index says; None where there is no index."""
+    if find(folder, INDEX) is not None:
+        return _read_index(folder)
+    if find(folder, SINGLE) is not None:
+        return {SINGLE: None}
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
+    found = f" ({shown(pickles[0])} is a pickle, which could run code and is never read)" if pickles else ""
     raise ModelError(f"The model folder has neither {SINGLE} nor {INDEX}{found}.")
 
 
+def _read_index(folder: Path) -> dict[str, set[str] | None]:
+    places = read_json(folder, INDEX).get("weight_map")
+    if not isinstance(places, dict) or not places or not all(map(_is_plain_name, places.values())):
+        raise ModelError(f"The checkpoint's {INDEX} must map tensors to safetensors files of the same folder.")
+    files: dict[str, set[str]] = {file: set() for file in sorted(places.values())}
+    for name, file in places.items():
+        files[file].add(name)
+    return {**files}
+
+
 def _is_plain_name(name: object) -> bool:
-    return isinstance(name, str) and name == Path(name).name and name.endswith(".safetensors")
+    return isinstance(name, str) and name == Path(name).name and name.endswith(".safetensors") and "\0" not in name

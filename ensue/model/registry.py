@@ -14,17 +14,17 @@ from torch import Tensor
 
 import ensue
 from ensue.config import EngineConfig
+from ensue.errors import ConfigError
 from ensue.model.config import ModelConfig, load_config
 from ensue.model.decoder import Decoder, Layer
 from ensue.model.linear import Linear, LinearPath, choose_path
-from ensue.model.loader import INDEX, SINGLE, Checkpoint
+from ensue.model.loader import Checkpoint
 from ensue.model.self_test import self_test
+from ensue.model.weights_digest import weights_digest
 
 Progress = Callable[[str, float | None], None]
 
 log = structlog.get_logger(__name__)
-_SAMPLED_BYTES = 1 << 16  # read of each weights file for the fingerprint: its header, and places over its length
-_NUM_SAMPLES = 64
 
 
 def load_model(folder: Path, config: EngineConfig, progress: Progress) -> Decoder:
@@ -37,28 +37,38 @@ def load_model(folder: Path, config: EngineConfig, progress: Progress) -> Decode
     model = load_config(folder, config.max_model_len)
     device = choose_device(config.device)
     path = choose_path(config.linear_path, config.dtype, device)
+    dtype = choose_dtype(path, config.dtype, model.dtype)
     with Checkpoint(folder, lambda fraction: progress("weights", fraction)) as checkpoint:
-        decoder = _Builder(model, checkpoint, path, choose_dtype(path, config.dtype, model.dtype), device).build()
+        if checkpoint.has_float16():
+            log.warning("a float16 checkpoint runs in another type", dtype=str(dtype).removeprefix("torch."))
+        decoder = _Builder(model, checkpoint, path, dtype, device).build()
     progress("self-test", None)
     decoder.self_test = self_test(decoder.linears())
     return decoder
 
 
 def choose_device(wanted: str) -> str:
-    """cuda where torch has it, unless the settings say otherwise."""
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """cuda where torch has it, unless the settings say otherwise.
+
+    Raises:
+        ConfigError: cuda is wanted and torch finds none.
+    """
+    has_cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not has_cuda:
+        raise ConfigError("device is cuda, but this machine has no GPU that the installed PyTorch can use.")
+    return ("cuda" if has_cuda else "cpu") if wanted == "auto" else wanted
 
 
 def choose_dtype(path: LinearPath, wanted: str, found: str) -> torch.dtype:
-    """What is computed in. float16 checkpoints run in bfloat16, or in float32 where that was chosen."""
-    chosen = {LinearPath.BF16_PACKED: torch.bfloat16, LinearPath.FP32_PACKED: torch.float32}.get(path)
-    if chosen is None:
-        chosen = torch.float32 if wanted == "float32" or (wanted == "auto" and found == "float32") else torch.bfloat16
-    if found == "float16":
-        log.warning("a float16 checkpoint runs in another type", dtype=str(chosen).removeprefix("torch."))
-    return chosen
+    """What is computed in: what the path packs, else what is wanted, else float32 for checkpoints that say so."""
+    match path:
+        case LinearPath.BF16_PACKED:
+            return torch.bfloat16
+        case LinearPath.FP32_PACKED:
+            return torch.float32
+        case _:
+            is_wide = wanted == "float32" or (wanted == "auto" and found == "float32")
+            return torch.float32 if is_wide else torch.bfloat16
 
 
 class _Builder:
@@ -74,15 +84,27 @@ class _Builder:
         self._device = device
 
     def build(self) -> Decoder:
+        """The head and the embedding come first: while one of them is converted, nothing else is held yet."""
         config = self._config
-        table = (config.vocab_size, config.hidden_size)
-        embedding = self._vector("model.embed_tokens.weight", *table)
+        head, embedding = self._tables()
         layers = [self._layer(f"model.layers.{index}.") for index in range(config.num_layers)]
-        final_norm = self._vector("model.norm.weight", config.hidden_size)
-        head = embedding if config.is_tied else self._tensor("lm_head.weight", *table)
-        decoder = Decoder(config, embedding, layers, final_norm, Linear(head, None, self._path, is_fused=False))
-        self._checkpoint.finish(("lm_head.weight",) if config.is_tied else ())
-        return decoder
+        final_norm = self._owned("model.norm.weight", config.hidden_size)
+        self._checkpoint.finish()
+        return Decoder(config, embedding, layers, final_norm, head)
+
+    def _tables(self) -> tuple[Linear, Tensor]:
+        """The packed head, and the embedding [vocab_size, hidden_size].
+
+        A tied model has one table for both, under either name. Where it has both, each is used for its own, as
+        transformers does: a checkpoint may have been trained further without changing that field.
+        """
+        shape = (self._config.vocab_size, self._config.hidden_size)
+        head_name, embedding_name = "lm_head.weight", "model.embed_tokens.weight"
+        if self._config.is_tied and not (head_name in self._checkpoint and embedding_name in self._checkpoint):
+            table = self._owned(head_name if head_name in self._checkpoint else embedding_name, *shape)
+            return Linear(table, None, self._path, is_fused=False), table
+        head = Linear(self._weight(head_name, *shape), None, self._path, is_fused=False)
+        return head, self._owned(embedding_name, *shape)
 
     def _layer(self, prefix: str) -> Layer:
         config = self._config
@@ -91,14 +113,14 @@ class _Builder:
         attention, mlp = prefix + "self_attn.", prefix + "mlp."
         norms: list[Tensor | None] = [None, None]
         if config.has_qk_norm:
-            norms = [self._vector(f"{attention}{name}_norm.weight", config.head_dim) for name in "qk"]
+            norms = [self._owned(f"{attention}{name}_norm.weight", config.head_dim) for name in "qk"]
         return Layer(
-            input_norm=self._vector(prefix + "input_layernorm.weight", hidden),
+            input_norm=self._owned(prefix + "input_layernorm.weight", hidden),
             qkv=self._qkv(attention, q, kv),
             q_norm=norms[0],
             k_norm=norms[1],
             o=self._linear(attention + "o_proj", hidden, q, config.has_o_bias),
-            post_attention_norm=self._vector(prefix + "post_attention_layernorm.weight", hidden),
+            post_attention_norm=self._owned(prefix + "post_attention_layernorm.weight", hidden),
             gate=self._linear(mlp + "gate_proj", inner, hidden, config.has_mlp_bias),
             up=self._linear(mlp + "up_proj", inner, hidden, config.has_mlp_bias),
             down=self._linear(mlp + "down_proj", hidden, inner, config.has_mlp_bias),
@@ -113,26 +135,24 @@ class _Builder:
         return Linear(weight, bias, self._path)
 
     def _linear(self, name: str, rows: int, columns: int, has_bias: bool) -> Linear:
-        bias = self._tensor(name + ".bias", rows) if has_bias else None
-        return Linear(self._tensor(name + ".weight", rows, columns), bias, self._path)
+        bias = self._owned(name + ".bias", rows) if has_bias else None
+        return Linear(self._weight(name + ".weight", rows, columns), bias, self._path)
+
+    def _weight(self, name: str, *shape: int) -> Tensor:
+        """Packing copies by itself; only a path that doesn't pack needs memory of its own before."""
+        return self._owned(name, *shape) if self._path is LinearPath.PLAIN else self._tensor(name, *shape)
 
     def _tensor(self, name: str, *shape: int) -> Tensor:
         """In the type and on the device of the computation; still the mapped file where neither changes."""
         return self._checkpoint.take(name, shape).to(self._device, self._dtype)
 
-    def _vector(self, name: str, *shape: int) -> Tensor:
-        """A copy of its own, since the file is closed after loading."""
-        return self._tensor(name, *shape).clone()
+    def _owned(self, name: str, *shape: int) -> Tensor:
+        """A copy: the file may be replaced after loading."""
+        return self._checkpoint.take(name, shape).to(self._device, self._dtype, copy=True)
 
 
 def fingerprint(folder: Path, decoder: Decoder, block_size: int) -> str:
-    """A name for all that decides the bits of an output: equal names, equal outputs for equal seeded requests.
-
-    Of each weights file its size and samples are hashed, which tells checkpoints apart without reading them whole.
-    """
-    digest = hashlib.blake2b(digest_size=8)
-    for path in _weight_files(folder):
-        digest.update(_sample(path))
+    """A name for all that decides the bits of an output: equal names, equal outputs for equal seeded requests."""
     test = decoder.self_test
     parts = (
         decoder.dtype,
@@ -140,22 +160,16 @@ def fingerprint(folder: Path, decoder: Decoder, block_size: int) -> str:
         test and (test.path, test.min_rows, test.row_block),
         block_size,
         (ensue.__version__, torch.__version__, numba.__version__, platform.machine()),
-        torch.backends.cpu.get_cpu_capability() if decoder.device.type == "cpu" else torch.cuda.get_device_name(),
+        _cpu_features() if decoder.device.type == "cpu" else torch.cuda.get_device_name(),
     )
+    digest = hashlib.blake2b(weights_digest(folder), digest_size=8)
     digest.update(repr(parts).encode())
     return f"fp_{digest.hexdigest()}"
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    names = [path for path in sorted(folder.glob("*.safetensors")) if (folder / INDEX).is_file() or path.name == SINGLE]
-    return [folder / "config.json", *names]
-
-
-def _sample(path: Path) -> bytes:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        pieces = [str(size).encode()]
-        for number in range(_NUM_SAMPLES):
-            file.seek(number * max(0, size - _SAMPLED_BYTES) // (_NUM_SAMPLES - 1))  # the last sample ends the file
-            pieces.append(file.read(_SAMPLED_BYTES))
-    return hashlib.blake2b(b"".join(pieces)).digest()
+def _cpu_features() -> tuple[str, ...]:
+    """By which torch's linear layers choose their kernels."""
+    names = ("avx512_bf16", "vnni", "amx_tile", "amx_fp16")
+    probes = {name: getattr(torch.cpu, f"_is_{name}_supported", None) for name in names}
+    has = tuple(name for name, probe in probes.items() if probe is not None and probe())
+    return (torch.backends.cpu.get_cpu_capability(), *has)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ensue.model.config import RopeConfig
+from ensue.model.rope_config import RopeConfig
 
 
 def inverse_frequencies(rope: RopeConfig, head_dim: int) -> Tensor:

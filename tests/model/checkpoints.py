@@ -47,8 +47,8 @@ CASES = {
 }
 
 
-def make(folder: Path, case: Case, dtype: torch.dtype = torch.float32, **save: Any) -> Any:
-    """Write a checkpoint, biases and norms random too, and return transformers' own model in eval mode."""
+def make(folder: Path, case: Case, dtype: torch.dtype = torch.float32, **save: Any) -> None:
+    """Write a checkpoint, biases and norms random too."""
     settings: dict[str, Any] = {
         "vocab_size": 300,
         "hidden_size": 64,
@@ -65,11 +65,14 @@ def make(folder: Path, case: Case, dtype: torch.dtype = torch.float32, **save: A
     }
     config = AutoConfig.for_model(case.family, **{**settings, **case.more})
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")  # type: ignore[no-untyped-call]
+    model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             spread = 0.2 if parameter.ndim == 1 else 0.15
             parameter.copy_(torch.randn_like(parameter) * spread + ("norm" in name))
-    model = model.to(dtype).eval()
-    model.save_pretrained(folder, **save)
-    return model
+    model.to(dtype).save_pretrained(folder, **save)
+
+
+def load_by_transformers(folder: Path, dtype: torch.dtype) -> Any:
+    """Their model as they load it: `model.to(dtype)` would round the frequencies of rope, too."""
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager").eval()  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ LLAMA3_8B = {
     "torch_dtype": "bfloat16",
     "vocab_size": 128256,
 }
+QWEN: dict[str, Any] = {"architectures": ["Qwen2ForCausalLM"], "use_sliding_window": True, "sliding_window": 64}
 GENERATION = {"do_sample": True, "eos_token_id": [128001, 128009], "temperature": 0.6, "top_p": 0.9}
 
 
@@ -80,11 +82,28 @@ def test_windows_are_per_layer_as_each_family_has_them(tmp_path: Path) -> None:
         ({"architectures": "absent"}, r"architecture \(none\)"),
         ({"quantization_config": {"bits": 4}}, "quantised"),
         ({"hidden_act": "gelu"}, "hidden_act .* must be silu, not 'gelu'"),
-        ({"num_hidden_layers": 0}, "num_hidden_layers .* above 0, not 0"),
+        ({"architectures": "LlamaForCausalLM"}, "architectures .* must be a list of names"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers .* whole number from 1 to .*, not 0"),
+        ({"num_hidden_layers": 10**30}, "num_hidden_layers .* whole number from 1"),
+        ({"hidden_size": "absent"}, "lacks hidden_size, which must be a whole number"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps .* must be a number above 0, not nan"),
+        ({"tie_word_embeddings": "no"}, "tie_word_embeddings .* must be true or false, not 'no'"),
+        ({"head_dim": 15}, "needs an even number"),
+        ({"eos_token_id": "</s>"}, "eos_token_id .* must be a token id or a list"),
         ({"vocab_size": "many"}, "vocab_size .* not 'many'"),
         ({"num_key_value_heads": 5}, r"multiple of num_key_value_heads \(5\)"),
         ({"rope_scaling": {"rope_type": "longrope"}}, "rope type 'longrope' is not one of default"),
-        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
+        ({"rope_scaling": "linear"}, "rope_scaling .* must be an object"),
+        ({"rope_scaling": {"rope_type": "linear"}}, "lacks factor"),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "lacks low_freq_factor"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": "4"}}, "factor .* must be a number above 0, not '4'"),
+        ({"rope_parameters": {"full_attention": {}}}, "differ by layer"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor .* must be 1"),
+        ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor .* must be 1"),
+        ({**QWEN, "sliding_window": 0}, "sliding_window .* whole number from 1"),
+        ({**QWEN, "layer_types": ["full_attention"]}, "layer_types .* must be 32 times"),
+        ({**QWEN, "layer_types": ["chunked_attention"] * 32}, "layer_types .* must be 32 times"),
+        ({**QWEN, "use_sliding_window": False, "layer_types": ["sliding_attention"] * 32}, "there is no window"),
     ],
 )
 def test_what_cannot_be_served_is_named(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
@@ -92,11 +111,41 @@ def test_what_cannot_be_served_is_named(tmp_path: Path, changes: dict[str, Any],
         load_config(write(tmp_path, **changes))
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", "\xff"])
+@pytest.mark.parametrize("content", ["", "[]", "{", "\xff", "[" * 100_000])
 def test_a_broken_config_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content, encoding="latin-1")
     with pytest.raises(ModelError, match=r"config\.json"):
         load_config(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write(folder, generation=GENERATION)
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+    with pytest.raises(ModelError, match=f"{name} is a link that leads out"):
+        load_config(folder)
+
+
+def test_a_snapshot_may_link_to_the_files_of_its_repository_in_the_hubs_cache(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--org--name" / "snapshots" / "c0ffee"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--org--name" / "blobs").mkdir()
+    write(tmp_path / "models--org--name" / "blobs")
+    (snapshot / "config.json").symlink_to("../../blobs/config.json")
+    assert load_config(snapshot).num_layers == 32
+
+
+def test_what_is_no_ordinary_file_is_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(ModelError, match="not an ordinary file"):
+        load_config(tmp_path)
+
+
+def test_an_end_token_beyond_the_vocabulary_is_none(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path, generation=GENERATION, vocab_size=128_005)).end_token_ids == (128_001,)
 
 
 def test_a_folder_without_config_is_refused(tmp_path: Path) -> None:
@@ -124,3 +173,22 @@ def test_sampling_defaults_come_from_generation_config(tmp_path: Path) -> None:
         temperature=0.6, top_p=0.9
     )
     assert load_sampling_defaults(write(tmp_path, generation={"do_sample": False})).temperature == 0.0
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"top_k": -1, "min_p": 0}, SamplingDefaults(top_k=0, min_p=0.0)),
+        ({"top_k": 20, "top_p": 1}, SamplingDefaults(top_k=20, top_p=1.0)),
+        ({"temperature": 0.0}, SamplingDefaults(temperature=0.0)),
+    ],
+)
+def test_sampling_defaults_are_read_as_they_are_meant(
+    tmp_path: Path, given: dict[str, Any], expected: SamplingDefaults
+) -> None:
+    assert load_sampling_defaults(write(tmp_path, generation=given)) == expected
+
+
+def test_a_sampling_default_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"top_p in the model's generation_config\.json must be a number"):
+        load_sampling_defaults(write(tmp_path, generation={"top_p": "high"}))

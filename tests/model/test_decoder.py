@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +14,11 @@ from ensue.config import EngineConfig
 from ensue.model.attention import AttentionBatch, KVCache
 from ensue.model.decoder import Decoder
 from ensue.model.registry import load_model
-from tests.model.checkpoints import CASES, make
+from tests.model.checkpoints import CASES, load_by_transformers, make
 
 LENGTH, BLOCK_SIZE = 150, 64
 TOKENS = torch.from_numpy(np.random.default_rng(0).integers(0, 300, LENGTH))
-CUTS = {"whole": [LENGTH], "chunks": [64, 64, 22], "decode": [100, *[1] * 50]}
+CUTS = {"whole": [LENGTH], "chunks": [64, 63, 23], "decode": [125, *[1] * 25]}
 
 
 def load(folder: Path, dtype: str) -> Decoder:
@@ -41,26 +40,27 @@ def logprobs(decoder: Decoder, cut: Sequence[int]) -> Tensor:
 
 
 @torch.inference_mode()
-def reference(model: Any) -> Tensor:
-    logits: Tensor = model(TOKENS[None]).logits[0].float()
+def reference(folder: Path, dtype: torch.dtype) -> Tensor:
+    logits: Tensor = load_by_transformers(folder, dtype)(TOKENS[None]).logits[0].float()
     return logits.log_softmax(-1)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_float32_agrees_with_transformers_in_every_cut(name: str, tmp_path: Path) -> None:
-    expected = reference(make(tmp_path, CASES[name]))
+    make(tmp_path, CASES[name])
     decoder = load(tmp_path, "float32")
     results = [logprobs(decoder, cut) for cut in CUTS.values()]
-    assert (results[0] - expected).abs().max() < 1e-4
+    assert (results[0] - reference(tmp_path, torch.float32)).abs().max() < 1e-4
     assert all(torch.equal(result, results[0]) for result in results)
 
 
-@pytest.mark.parametrize("name", ["llama", "llama llama3", "mistral window", "qwen2", "qwen3"])
+@pytest.mark.parametrize("name", CASES)
 def test_bfloat16_errs_no_more_than_transformers_does(name: str, tmp_path: Path) -> None:
-    model = make(tmp_path, CASES[name], torch.bfloat16)
-    theirs, exact = reference(model), reference(model.float())
+    make(tmp_path, CASES[name], torch.bfloat16)
+    exact = reference(tmp_path, torch.float32)
     decoder = load(tmp_path, "bfloat16")
     results = [logprobs(decoder, cut) for cut in CUTS.values()]
-    error, allowed = (results[0] - exact).abs().mean(), 1.5 * (theirs - exact).abs().mean()
-    assert error <= allowed
+    error, theirs = (results[0] - exact).abs(), (reference(tmp_path, torch.bfloat16) - exact).abs()
+    assert error.mean() <= theirs.mean()  # measured: 0.64 to 0.74 of it
+    assert error.max() <= 1.5 * theirs.max()
     assert all(torch.equal(result, results[0]) for result in results)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -106,12 +107,72 @@ def test_an_index_with_tensors_that_its_file_lacks_is_refused(tmp_path: Path) ->
         load(tmp_path)
 
 
+def test_a_tensor_that_the_index_does_not_name_is_refused(tmp_path: Path) -> None:
+    make(tmp_path, LLAMA, max_shard_size="100KB")
+    places = json.loads((tmp_path / INDEX).read_text())["weight_map"]
+    del places["model.norm.weight"]
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(ModelError, match=r"has model.norm.weight, which its index does not name"):
+        load(tmp_path)
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
+    make(tmp_path, LLAMA, max_shard_size="100KB")
+    min(tmp_path.glob("model-*")).unlink()
+    with pytest.raises(ModelError, match=r"file model-00001-of-.*, which its index names, is missing"):
+        load(tmp_path)
+
+
+def test_weights_that_are_a_link_out_of_the_folder_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    make(folder, LLAMA)
+    (folder / SINGLE).rename(tmp_path / SINGLE)
+    (folder / SINGLE).symlink_to(tmp_path / SINGLE)
+    with pytest.raises(ModelError, match=r"model.safetensors is a link that leads out"):
+        load(folder)
+
+
+def test_what_an_error_repeats_of_a_file_is_printable(tmp_path: Path) -> None:
+    make(tmp_path, LLAMA)
+    rewrite(tmp_path, lambda tensors: tensors.update({"\x1b[31mred": torch.ones(2)}))
+    with pytest.raises(ModelError, match=r"does not: \?\[31mred with shape \[2\]\."):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff" * 64, (10**12).to_bytes(8, "little") + b"{}"])
 def test_a_malformed_file_is_refused(tmp_path: Path, content: bytes) -> None:
     make(tmp_path, LLAMA)
     (tmp_path / SINGLE).write_bytes(content)
     with pytest.raises(ModelError, match=r"model.safetensors cannot be read"):
         load(tmp_path)
+
+
+def test_a_tied_model_may_name_its_one_table_either_way(tmp_path: Path) -> None:
+    make(tmp_path, Case("llama", {"tie_word_embeddings": True}))
+    expected = load(tmp_path).logits(torch.ones(4, 64))
+    rewrite(tmp_path, lambda tensors: tensors.update({"lm_head.weight": tensors.pop("model.embed_tokens.weight")}))
+    assert torch.equal(load(tmp_path).logits(torch.ones(4, 64)), expected)
+
+
+def test_a_tied_model_with_a_head_of_its_own_uses_it(tmp_path: Path) -> None:
+    make(tmp_path, Case("llama", {"tie_word_embeddings": True}))
+    rewrite(tmp_path, lambda tensors: tensors.update({"lm_head.weight": torch.zeros(300, 64)}))
+    assert not load(tmp_path).logits(torch.ones(4, 64)).any()
+
+
+def test_a_float16_checkpoint_is_run_in_another_type_and_says_so(tmp_path: Path) -> None:
+    make(tmp_path, LLAMA, torch.float16)
+    with structlog.testing.capture_logs() as logs:
+        load(tmp_path, "bfloat16")
+    assert [entry["dtype"] for entry in logs if "float16 checkpoint" in entry["event"]] == ["bfloat16"]
+
+
+def test_progress_counts_bytes_up_to_all_of_them(tmp_path: Path) -> None:
+    make(tmp_path, LLAMA)
+    seen: list[float] = []
+    load_model(tmp_path, EngineConfig(), lambda phase, part: seen.append(part or 0.0) if phase == "weights" else None)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
 
 
 def test_the_fingerprint_tells_weights_and_arithmetic_apart(tmp_path: Path) -> None:
