@@ -47,8 +47,8 @@ CASES = {
 }
 
 
-def make(folder: Path, case: Case, dtype: torch.dtype = torch.float32, **save: Any) -> None:
-    """Write a checkpoint, biases and norms random too."""
+def make(folder: Path, case: Case, dtype: torch.dtype = torch.float32, **save: Any) -> Any:
+    """Write a checkpoint, biases and norms random too, and return transformers' own model as it loads it."""
     settings: dict[str, Any] = {
         "vocab_size": 300,
         "hidden_size": 64,
@@ -71,6 +71,7 @@ def make(folder: Path, case: Case, dtype: torch.dtype = torch.float32, **save: A
             spread = 0.2 if parameter.ndim == 1 else 0.15
             parameter.copy_(torch.randn_like(parameter) * spread + ("norm" in name))
     model.to(dtype).save_pretrained(folder, **save)
+    return load_by_transformers(folder, dtype)
 
 
 def load_by_transformers(folder: Path, dtype: torch.dtype) -> Any:
