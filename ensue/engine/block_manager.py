@@ -17,8 +17,7 @@ class BlockManager:
         self.block_size = block_size
         self._free = deque(range(num_blocks))
         self._num_owners = [0] * num_blocks
-        self._tainted: set[int] = set()  # hold numbers that are not finite; wiped before the next owner
-        self._to_zero: list[int] = []
+        self._to_zero: list[int] = []  # free, but may hold numbers that are not finite
 
     @property
     def num_free(self) -> int:
@@ -54,13 +53,19 @@ class BlockManager:
             self._num_owners[block] += 1
         return list(table)
 
-    def release(self, table: list[int], *, is_tainted: bool = False) -> None:
-        """Give a sequence's blocks back; tainted ones are wiped before they are used again."""
-        if is_tainted:
-            self._tainted.update(table)
-        for block in table:
+    def release(self, table: list[int], *, num_kept: int = 0, is_tainted: bool = False) -> None:
+        """Give a sequence's blocks back, but for the first ones.
+
+        Args:
+            is_tainted: wipe those that become free before they are used again. What others still own is read by them
+                and theirs to judge: wiping it later could hit its next owner.
+        """
+        released = table[num_kept:]
+        for block in released:
             self._drop(block)
-        table.clear()
+        if is_tainted:
+            self._to_zero.extend(block for block in released if not self._num_owners[block])
+        del table[num_kept:]
 
     def take_blocks_to_zero(self) -> list[int]:
         """Freed tainted blocks; the caller wipes them before the next step writes to the cache."""
@@ -87,9 +92,5 @@ class BlockManager:
     def _drop(self, block: int) -> None:
         self._num_owners[block] -= 1
         assert self._num_owners[block] >= 0
-        if self._num_owners[block]:
-            return
-        self._free.append(block)
-        if block in self._tainted:
-            self._tainted.discard(block)
-            self._to_zero.append(block)
+        if not self._num_owners[block]:
+            self._free.append(block)

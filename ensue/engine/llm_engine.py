@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ class RowResult:
 
     sampled: SampledToken | None = None  # where the last row chooses a token
     prompt_logprobs: TokenLogprobs | None = None  # of the positions `scored`, where there are any
+    is_finite: bool = True  # False: a NaN or an infinity stands in its rows, and maybe in its blocks
 
 
 class Runner(Protocol):
@@ -131,10 +131,10 @@ class LLMEngine:
     def _update(self, item: ScheduledSequence, result: RowResult) -> Iterator[TokenOutput]:
         sequence = item.sequence
         sequence.num_computed = item.end
+        if not result.is_finite:
+            yield from self._fail(sequence, "not_finite")
+            return
         if result.prompt_logprobs is not None:
-            if any(map(math.isnan, result.prompt_logprobs.chosen)):
-                yield from self._fail(sequence.handle, "not_finite")
-                return
             yield self._prompt_slice(sequence, item.scored, result.prompt_logprobs)
         if sequence.num_computed >= sequence.num_prompt_tokens and sequence.siblings:
             self._scheduler.fork(sequence)
@@ -145,9 +145,6 @@ class LLMEngine:
 
     def _take(self, sequence: Sequence, token: SampledToken) -> TokenOutput:
         """Append a chosen token."""
-        if not token.is_finite:
-            self._finish(sequence, FinishReason.ERROR, is_tainted=True)
-            return self._output(sequence, error_code="not_finite")
         if sequence.first_token_at is None:
             sequence.first_token_at = self._clock()
         sequence.append(token, self.info.max_model_len)
@@ -169,7 +166,7 @@ class LLMEngine:
         self, sequence: Sequence, token: SampledToken | None = None, error_code: str | None = None
     ) -> TokenOutput:
         """News of one sample."""
-        is_first_of_request = sequence.sample == 0 and sequence.num_generated == (token is not None)
+        num_told = sequence.num_generated - len(sequence.request.resumed_token_ids) - (token is not None)
         return TokenOutput(
             sample_index=sequence.sample,
             token_ids=() if token is None else (token.token_id,),
@@ -177,7 +174,7 @@ class LLMEngine:
             finish_reason=sequence.finish_reason,
             stop_token_id=None if token is None else sequence.stop_token_id,
             error_code=error_code,
-            num_cached_tokens=0 if is_first_of_request else None,
+            num_cached_tokens=0 if sequence.sample == 0 and num_told == 0 else None,
             timings=self._timings(sequence) if sequence.is_finished else None,
         )
 
@@ -202,15 +199,16 @@ class LLMEngine:
         if not samples:
             del self._requests[sequence.handle]
 
-    def _finish_all(
-        self, handle: Handle, reason: FinishReason, error_code: str | None = None, *, is_tainted: bool = False
-    ) -> Iterator[TokenOutput]:
+    def _finish_all(self, handle: Handle, reason: FinishReason, error_code: str | None = None) -> Iterator[TokenOutput]:
         for sequence in reversed(self._requests[handle].copy()):  # the one that leads its siblings last
-            self._finish(sequence, reason, is_tainted=is_tainted)
+            self._finish(sequence, reason)
             yield self._output(sequence, error_code=error_code)
 
-    def _fail(self, handle: Handle, error_code: str) -> Iterator[TokenOutput]:
-        return self._finish_all(handle, FinishReason.ERROR, error_code, is_tainted=True)
+    def _fail(self, sequence: Sequence, error_code: str) -> Iterator[TokenOutput]:
+        """End a sample, and those that wait for the prompt that it was computing: theirs is no better."""
+        for sample in (*sequence.siblings, sequence):
+            self._finish(sample, FinishReason.ERROR, is_tainted=True)
+            yield self._output(sample, error_code=error_code)
 
     def _expire(self) -> None:
         """End the requests whose deadline has passed."""
@@ -244,8 +242,8 @@ class LLMEngine:
         )
 
     def credit(self) -> Credit:
-        """Room left for requests that no step has touched yet."""
-        queued = [s for s in self._scheduler.waiting if s.scheduled_at is None]
+        """Room left for requests that no step has touched yet; their samples share one prompt."""
+        queued = [samples[0] for samples in self._requests.values() if all(s.scheduled_at is None for s in samples)]
         return Credit(
             max(0, self._limits.max_requests - len(queued)),
             max(0, self._limits.max_tokens - sum(s.num_prompt_tokens for s in queued)),
@@ -259,9 +257,10 @@ def check(request: GenerationRequest, info: EngineInfo) -> None:
         InvalidRequest: with the field in `param`.
     """
     num_prompt_tokens, limit = len(request.prompt_token_ids), min(info.max_model_len, info.max_request_tokens)
+    token_ids = (*request.prompt_token_ids, *request.resumed_token_ids)
     if not num_prompt_tokens:
         raise InvalidRequest("The prompt has no tokens.", param="prompt")
-    if not all(0 <= token_id < info.logits_width for token_id in request.prompt_token_ids):
+    if min(token_ids) < 0 or max(token_ids) >= info.logits_width:
         raise InvalidRequest(f"Token ids must be from 0 to {info.logits_width - 1}.", param="prompt")
     if num_prompt_tokens + request.max_tokens > limit:
         raise ContextLengthExceeded(
@@ -269,6 +268,8 @@ def check(request: GenerationRequest, info: EngineInfo) -> None:
             f"max_tokens is {request.max_tokens}.",
             param="max_tokens",
         )
+    if request.resumed_token_ids and (request.num_samples > 1 or len(request.resumed_token_ids) >= request.max_tokens):
+        raise InvalidRequest("Only one sample with tokens left to generate can be resumed.")
     if request.beam is not None or request.grammar is not None:
         raise UnsupportedParameter("This engine serves neither beam search nor guided decoding.")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ensue.engine.llm_engine import RowResult
 from ensue.engine.rows import SampledToken
-from ensue.engine.sampler import Sampler
+from ensue.engine.sampler import Sampler, has_failed
 from ensue.engine.scheduler import ScheduledSequence, SchedulerOutput
 from ensue.model.attention import AttentionBatch, KVCache
 from ensue.outputs import TokenLogprobs
@@ -52,11 +52,11 @@ class ModelRunner:
             return []
         token_ids, batch = self._batch(work.scheduled)
         hidden = self._model.forward(token_ids, batch, self._cache)  # [num_tokens, hidden_size]
+        starts = batch.starts[:-1]
+        are_finite = np.logical_and.reduceat(torch.isfinite(hidden).all(1).cpu().numpy(), starts)
         sampled = self._sample(work.scheduled, hidden, batch.starts)
-        return [
-            RowResult(token, self._score(item, hidden[start:]))
-            for item, token, start in zip(work.scheduled, sampled, batch.starts[:-1], strict=True)
-        ]
+        scored = [self._score(item, hidden[start:]) for item, start in zip(work.scheduled, starts, strict=True)]
+        return [_result(*found) for found in zip(sampled, scored, are_finite.tolist(), strict=True)]
 
     def _batch(self, scheduled: Ordered[ScheduledSequence]) -> tuple[Tensor, AttentionBatch]:
         """Token ids int64 [num_tokens] and where each row stands."""
@@ -99,3 +99,9 @@ class ModelRunner:
             targets = item.sequence.token_ids[first:last]
             scored += self._sampler.score(logits, targets, item.sequence.request.num_prompt_logprobs or 0)
         return scored
+
+
+def _result(sampled: SampledToken | None, scored: TokenLogprobs | None, is_finite: bool) -> RowResult:
+    """A sequence's rows are finite if the hidden states are, in chunks that nothing is read of too, and all logits."""
+    has_bad_logits = (sampled is not None and not sampled.is_finite) or (scored is not None and has_failed(scored))
+    return RowResult(sampled, scored, is_finite and not has_bad_logits)

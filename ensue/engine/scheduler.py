@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from ensue.engine.block_manager import BlockManager
 from ensue.engine.sequence import Sequence
@@ -48,7 +49,8 @@ class Scheduler:
     """Keeps the running and the waiting sequences, both in the order of service.
 
     A waiting sequence may hold blocks: those of a prompt that another sample has computed. They are taken back first
-    when blocks run out, then those of the youngest running sequence; what was lost is computed again later.
+    when blocks run out, then those of the youngest running sequence; what was lost is computed again later. Blocks
+    that a running sequence reads as well are left alone: taking them would free nothing, and lose the sharing.
     """
 
     def __init__(self, blocks: BlockManager, max_num_seqs: int, max_num_batched_tokens: int) -> None:
@@ -132,7 +134,8 @@ class Scheduler:
 
     def _reclaim_from_waiting(self, sequence: Sequence) -> bool:
         """Take the blocks of the youngest waiting sequence (but this one) that holds any; false if none does."""
-        holders = [s for s in self.waiting if s.block_table and s is not sequence]
+        in_use = self._blocks_in_use()
+        holders = [s for s in self.waiting if s is not sequence and not in_use.issuperset(s.block_table)]
         if holders:
             self._take_back(holders[-1])
         return bool(holders)
@@ -146,8 +149,13 @@ class Scheduler:
         self.add(sequence)
 
     def _take_back(self, sequence: Sequence) -> None:
-        self.blocks.release(sequence.block_table)
-        sequence.num_computed = 0
+        """Take its blocks, but for the first ones that running sequences share with it."""
+        shared = list(takewhile(self._blocks_in_use().__contains__, sequence.block_table))
+        self.blocks.release(sequence.block_table, num_kept=len(shared))
+        sequence.num_computed = min(sequence.num_computed, len(shared) * self.blocks.block_size)
+
+    def _blocks_in_use(self) -> set[int]:
+        return {block for sequence in self.running for block in sequence.block_table}
 
 
 def _insert(queue: list[Sequence], sequence: Sequence) -> None:

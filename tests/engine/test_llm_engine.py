@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ensue.engine.llm_engine import Credit, LLMEngine, RowResult
-from ensue.engine.rows import SampledToken
-from ensue.engine.scheduler import SchedulerOutput
+from ensue.engine.llm_engine import Credit, LLMEngine
 from ensue.errors import ContextLengthExceeded, InvalidRequest
-from ensue.outputs import PROMPT, FinishReason
-from tests.engine.toy import collect, expected, make_engine, make_request, run_to_end
+from ensue.outputs import PROMPT, FinishReason, TokenOutput
+from tests.engine.toy import ToyRunner, collect, expected, make_engine, make_request, run_to_end
 
 A, B = (0, 1), (0, 2)
 
@@ -63,6 +61,18 @@ def test_more_samples_than_slots_are_admitted_as_slots_free() -> None:
     assert [outputs[A, i].token_ids for i in range(7)] == [expected(request, i) for i in range(7)]
 
 
+@pytest.mark.parametrize("num_blocks", [6, 7, 8])
+def test_samples_share_the_prompt_even_where_blocks_run_out(num_blocks: int) -> None:
+    """A sample that is pushed out by another of its request goes on behind the prompt's whole blocks."""
+    engine, request = make_engine(num_blocks, max_num_seqs=2), make_request(range(12), max_tokens=12, num_samples=6)
+    engine.add(A, request)
+    outputs = run_to_end(engine)
+    assert [outputs[A, i].token_ids for i in range(6)] == [expected(request, i) for i in range(6)]
+    stats = engine.stats()
+    assert stats.num_preemptions > 0
+    assert stats.num_prompt_tokens <= 12 + 4 * (5 + stats.num_preemptions)  # a partial block at most, each time
+
+
 def test_prompt_logprobs_come_in_ascending_slices_that_cover_the_prompt() -> None:
     engine = make_engine(budget=4)
     engine.add(A, make_request(range(11), num_prompt_logprobs=0, max_tokens=2))
@@ -113,7 +123,15 @@ def test_a_resumed_request_goes_on_as_if_never_interrupted() -> None:
     whole = expected(make_request(range(7)), 0)
     engine = make_engine()
     engine.add(A, make_request(range(7), resumed_token_ids=whole[:3]))
-    assert run_to_end(engine)[A, 0].token_ids == whole[3:]
+    output = run_to_end(engine)[A, 0]
+    assert output.token_ids == whole[3:]
+    assert output.num_cached_tokens == 0
+
+
+@pytest.mark.parametrize(("resumed", "num_samples"), [((1, 2), 2), (range(8), 1), ((97,), 1)])
+def test_what_can_not_be_resumed_is_refused(resumed: range, num_samples: int) -> None:
+    with pytest.raises(InvalidRequest, match=r"resumed|Token ids"):
+        make_engine().add(A, make_request(range(5), resumed_token_ids=tuple(resumed), num_samples=num_samples))
 
 
 @pytest.mark.parametrize("num_steps", [0, 1, 2, 3, 6])
@@ -121,9 +139,9 @@ def test_a_resumed_request_goes_on_as_if_never_interrupted() -> None:
 def test_stopping_one_sample_leaves_the_others(num_steps: int, stopped: int) -> None:
     engine, request = make_engine(budget=4), make_request(range(10), num_samples=3)
     engine.add(A, request)
-    outputs: dict[tuple[tuple[int, int], int], object] = {}
+    outputs: dict[tuple[tuple[int, int], int], TokenOutput] = {}
     for _ in range(num_steps):
-        collect(engine, outputs)  # type: ignore[arg-type]
+        collect(engine, outputs)
     engine.stop(A, stopped)
     later = run_to_end(engine)
     assert later[A, stopped].finish_reason is FinishReason.ABORT
@@ -149,27 +167,46 @@ def test_a_request_past_its_deadline_ends_with_an_error() -> None:
     assert {(o.finish_reason, o.error_code) for o in outputs.values()} == {(FinishReason.ERROR, "request_timeout")}
 
 
-def test_a_row_that_is_not_finite_ends_its_sequence_alone_and_wipes_its_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, request = make_engine(), make_request(range(5))
-    wiped: list[int] = []
-    run = engine._runner.run
-
-    def poison(work: SchedulerOutput) -> list[RowResult]:
-        wiped.extend(work.blocks_to_zero)
-        bad = SampledToken(0, is_finite=False)
-        results = run(work)
-        return [
-            RowResult(bad) if item.sequence.handle == B and result.sampled else result
-            for item, result in zip(work.scheduled, results, strict=True)
-        ]
-
-    monkeypatch.setattr(engine._runner, "run", poison)
+def test_a_row_that_is_not_finite_ends_its_sequence_alone_and_wipes_its_blocks() -> None:
+    runner = ToyRunner(32)
+    engine, request = make_engine(budget=16, runner=runner), make_request(range(5))
+    runner.poisoned.add((B, 0))
     engine.add(A, request)
     engine.add(B, make_request(range(5)))
     outputs = run_to_end(engine)
     assert (outputs[B, 0].finish_reason, outputs[B, 0].error_code) == (FinishReason.ERROR, "not_finite")
     assert outputs[A, 0].token_ids == expected(request, 0)
-    assert len(wiped) == 2
+    assert len(runner.wiped) == 2
+
+
+@pytest.mark.parametrize("num_blocks", range(6, 11))
+@pytest.mark.parametrize("num_steps", [2, 3, 5])
+def test_the_blocks_of_a_failed_sample_are_not_wiped_in_other_hands(num_blocks: int, num_steps: int) -> None:
+    """Its sibling is preempted, and the older request takes over the prompt's blocks, all within one step."""
+    runner = ToyRunner(num_blocks)
+    engine = make_engine(num_blocks, budget=16, runner=runner)
+    older, pair = make_request(range(4), max_tokens=20), make_request(range(8), max_tokens=16, num_samples=2)
+    engine.add(A, older)
+    engine.add(B, pair)
+    first: dict[tuple[tuple[int, int], int], TokenOutput] = {}
+    for _ in range(num_steps):
+        collect(engine, first)
+    runner.poisoned.add((B, 0))
+    outputs = run_to_end(engine)
+    assert outputs[A, 0].token_ids == expected(older, 0)[num_steps:]
+    assert outputs[B, 1].token_ids == expected(pair, 1)[-len(outputs[B, 1].token_ids) :]
+    assert outputs[B, 0].error_code == "not_finite"
+
+
+def test_a_prompt_that_is_not_finite_fails_every_sample_that_waits_for_it() -> None:
+    runner = ToyRunner(32)
+    engine = make_engine(budget=4, runner=runner)
+    runner.poisoned.add((A, 0))
+    engine.add(A, make_request(range(11), num_samples=3, num_prompt_logprobs=0))
+    outputs = [output for _, output in engine.step()]
+    assert {(o.sample_index, o.error_code) for o in outputs} == {(i, "not_finite") for i in range(3)}
+    assert not engine.has_work
+    assert engine.step() == []
 
 
 @pytest.mark.parametrize(
@@ -195,6 +232,15 @@ def test_credit_counts_what_no_step_has_touched() -> None:
     assert engine.credit() == Credit(97, 10_000 - 15)
     engine.step()
     assert engine.credit() == Credit(98, 10_000 - 10)
+
+
+def test_credit_counts_a_request_once_however_many_samples_wait() -> None:
+    engine = make_engine(max_num_seqs=1)
+    for handle in (A, B):
+        engine.add(handle, make_request(range(5), num_samples=8))
+    assert engine.credit() == Credit(98, 10_000 - 10)
+    engine.step()
+    assert engine.credit() == Credit(99, 10_000 - 5)
 
 
 def test_first_come_is_first_served() -> None:

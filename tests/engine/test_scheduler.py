@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ensue.outputs import PROMPT, FinishReason, TokenOutput
 from ensue.request import GenerationRequest
-from tests.engine.toy import BLOCK_SIZE, expected, make_engine, make_request
+from tests.engine.toy import BLOCK_SIZE, ToyRunner, expected, make_engine, make_request
 
 Key = tuple[int, int]
 
@@ -18,7 +18,10 @@ class Engine(RuleBasedStateMachine):
 
     @initialize(num_blocks=st.integers(8, 20), max_num_seqs=st.integers(1, 4), budget=st.integers(1, 9))
     def begin(self, num_blocks: int, max_num_seqs: int, budget: int) -> None:
-        self.engine = make_engine(num_blocks, max_num_seqs=max_num_seqs, budget=budget, max_model_len=24)
+        self.runner = ToyRunner(num_blocks)
+        self.engine = make_engine(
+            num_blocks, max_num_seqs=max_num_seqs, budget=budget, max_model_len=24, runner=self.runner
+        )
         self.requests: dict[int, GenerationRequest] = {}
         self.outputs: dict[Key, TokenOutput] = {}
         self.aborted: set[int] = set()
@@ -59,6 +62,13 @@ class Engine(RuleBasedStateMachine):
         number = which % len(self.requests)
         self.stopped.add((number, sample))
         self.engine.stop((0, number), sample)
+
+    @precondition(lambda self: self.requests)
+    @rule(which=st.integers(0, 100), sample=st.integers(0, 3))
+    def poison(self, which: int, sample: int) -> None:
+        """From now on this sample's rows are not finite."""
+        number = which % len(self.requests)
+        self.runner.poisoned.add(((0, number), sample))
 
     @precondition(lambda self: self.requests)
     @rule(which=st.integers(0, 100))
@@ -104,10 +114,16 @@ class Engine(RuleBasedStateMachine):
             output = self.outputs[number, sample]
             if (number, sample) in self.stopped and output.finish_reason is FinishReason.ABORT:
                 continue
+            if output.finish_reason is FinishReason.ERROR:
+                assert any(handle == (0, number) for handle, _ in self.runner.poisoned)
+                continue
             assert output.token_ids == expected(request, sample)
         scored = self.outputs.get((number, PROMPT))
-        everyone_stopped = all((number, i) in self.stopped for i in range(request.num_samples))
-        if request.num_prompt_logprobs is not None and len(request.prompt_token_ids) > 1 and not everyone_stopped:
+        is_whole = any(
+            self.outputs[number, i].finish_reason not in (FinishReason.ABORT, FinishReason.ERROR)
+            for i in range(request.num_samples)
+        )
+        if request.num_prompt_logprobs is not None and len(request.prompt_token_ids) > 1 and is_whole:
             assert scored is not None
             assert scored.token_ids == request.prompt_token_ids[1:]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence as Ordered
+from dataclasses import replace
 
 from ensue.engine.llm_engine import LLMEngine, QueueLimits, RowResult
 from ensue.engine.rows import SampledToken
@@ -36,15 +37,22 @@ class ToyRunner:
     """Runs steps over a paged memory of hashes."""
 
     def __init__(self, num_blocks: int) -> None:
+        self.poisoned: set[tuple[Handle, int]] = set()  # samples whose rows come out not finite
+        self.wiped: list[int] = []
         self.memory: list[list[int | None]] = [[None] * BLOCK_SIZE for _ in range(num_blocks)]
 
     def run(self, work: SchedulerOutput) -> list[RowResult]:
         for block in work.blocks_to_zero:
             self.memory[block] = [None] * BLOCK_SIZE
+        self.wiped += work.blocks_to_zero
         for source, destination in work.blocks_to_copy:
             self.memory[destination] = list(self.memory[source])
         return [
-            self._compute(item.sequence, item.start, item.end, item.is_sampled, item.scored) for item in work.scheduled
+            replace(
+                self._compute(item.sequence, item.start, item.end, item.is_sampled, item.scored),
+                is_finite=(item.sequence.handle, item.sequence.sample) not in self.poisoned,
+            )
+            for item in work.scheduled
         ]
 
     def _compute(self, sequence: Sequence, start: int, end: int, is_sampled: bool, scored: range) -> RowResult:
@@ -81,7 +89,14 @@ def make_request(
     )
 
 
-def make_engine(num_blocks: int = 32, *, max_num_seqs: int = 4, budget: int = 8, max_model_len: int = 64) -> LLMEngine:
+def make_engine(
+    num_blocks: int = 32,
+    *,
+    max_num_seqs: int = 4,
+    budget: int = 8,
+    max_model_len: int = 64,
+    runner: ToyRunner | None = None,
+) -> LLMEngine:
     info = EngineInfo(
         max_model_len=max_model_len,
         max_request_tokens=num_blocks * BLOCK_SIZE,
@@ -93,7 +108,7 @@ def make_engine(num_blocks: int = 32, *, max_num_seqs: int = 4, budget: int = 8,
         fingerprint="fp",
         row_independent=True,
     )
-    return LLMEngine(ToyRunner(num_blocks), info, budget, QueueLimits(100, 10_000))
+    return LLMEngine(runner or ToyRunner(num_blocks), info, budget, QueueLimits(100, 10_000))
 
 
 def run_to_end(engine: LLMEngine, max_steps: int = 2000) -> dict[tuple[Handle, int], TokenOutput]:
