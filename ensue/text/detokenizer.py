@@ -1,13 +1,18 @@
-"""Token ids to text, as they come: a decode()/flush() machine that never shows half a character."""
+"""Token ids to text, as they come: a decode()/flush() machine that never shows half a character.
+
+The text so far never changes. So it differs from the library's in one case: that one turns a whole run of <0x…> tokens
+into U+FFFD if any of them is broken, which takes back characters (line ends, often) that a stream has shown already.
+"""
 
 from __future__ import annotations
 
-import codecs
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from ensue.text.tokenizer import Tokenizer
+from ensue.text.utf8 import Character, whole_text
 
 
 class DetokenizedToken(NamedTuple):
@@ -30,6 +35,15 @@ class Decoded(NamedTuple):
     tokens: tuple[DetokenizedToken, ...]
 
 
+class _Waiting(NamedTuple):
+    """A token, part of which may be part of a character: bytes [start, end) since the first that waits."""
+
+    token_id: int
+    start: int
+    end: int
+    name: str
+
+
 class Detokenizer:
     """Decodes one text; equal to `Tokenizer.decode` of all its ids, however they are cut."""
 
@@ -43,78 +57,74 @@ class Detokenizer:
         self._tokenizer = tokenizer
         self._skipped = tokenizer.special_token_ids if skip_special_tokens else frozenset()
         self._is_at_start = not any(i not in self._skipped and tokenizer.token_bytes(i) for i in context_ids)
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._num_chars = 0
-        self._unsettled: deque[DetokenizedToken] = deque()
+        self._reader = tokenizer.utf8_reader()
+        self._num_chars = 0  # of the text so far
+        self._settled: list[DetokenizedToken] = []  # to be returned next
+        # Of what was read since every token was settled: [0, num_bytes) taken, and where each character of it ends.
+        self._waiting: deque[_Waiting] = deque()
+        self._num_bytes = 0
+        self._char_ends: list[int] = []
 
     def decode(self, token_ids: Iterable[int]) -> Decoded:
         """Take the next tokens."""
-        text = "".join(map(self._take, token_ids))
-        return Decoded(text, self._settled())
+        return self._news("".join([self._take(token_id) for token_id in token_ids]))
 
     def flush(self) -> Decoded:
         """End the text: what is left of a character becomes U+FFFD."""
-        text = self._utf8.decode(b"", True)
-        self._num_chars += len(text)
-        return Decoded(text, self._settled())
+        return self._news(self._place(self._reader.read(b"", is_last=True)))
+
+    def _news(self, text: str) -> Decoded:
+        tokens, self._settled = tuple(self._settled), []
+        return Decoded(text, tokens)
 
     def _take(self, token_id: int) -> str:
-        data = self._shown(token_id)
-        name = token_name(self._tokenizer, token_id, data)
-        if not data:
-            self._unsettled.append(DetokenizedToken(token_id, self._num_chars, self._num_chars, name))
-            return ""
-        places, pieces = [], []
-        for piece in _split(data) if self._has_rest() or not _is_utf8(data) else (data,):
-            before = self._num_chars
-            pieces.append(self._utf8.decode(piece))
-            self._num_chars += len(pieces[-1])
-            places.append((before if len(piece) > 1 else self._place_of_last_byte(), self._place_of_last_byte()))
-        self._unsettled.append(DetokenizedToken(token_id, places[0][0], places[-1][1] + 1, name))
-        return "".join(pieces)
+        data, name = self._shown(token_id)
+        text = None if self._waiting else whole_text(data)
+        if text is not None:  # nearly always
+            start, self._num_chars = self._num_chars, self._num_chars + len(text)
+            self._settled.append(DetokenizedToken(token_id, start, self._num_chars, name))
+            return text
+        start, self._num_bytes = self._num_bytes, self._num_bytes + len(data)
+        self._waiting.append(_Waiting(token_id, start, self._num_bytes, name))
+        return self._place(self._reader.read(data))
 
-    def _shown(self, token_id: int) -> bytes:
+    def _shown(self, token_id: int) -> tuple[bytes, str]:
+        """What a token adds to the text, and its name."""
         if token_id in self._skipped:
-            return b""
+            return b"", token_name(self._tokenizer, token_id)
         data = self._tokenizer.token_bytes(token_id)
-        if data and self._is_at_start:
+        if self._is_at_start and data:
             self._is_at_start = False
-            data = self._tokenizer.drop_leading_spaces(data)
-        return data
+            data = self._tokenizer.token_bytes(token_id, begins_text=True)
+            return data, _name_of(data)
+        return data, token_name(self._tokenizer, token_id)
 
-    def _has_rest(self) -> bool:
-        """Whether part of a character waits for more bytes."""
-        return bool(self._utf8.getstate()[0])
+    def _place(self, characters: Iterable[Character]) -> str:
+        """Add characters to the text, and settle the tokens that are wholly in it."""
+        read, ends = list(characters), self._char_ends
+        first = self._num_chars - len(ends)  # the character that the first byte belongs to
+        for character in read:
+            ends.append((ends[-1] if ends else 0) + character.num_bytes)
+        self._num_chars += len(read)
+        while self._waiting and ends and self._waiting[0].end <= ends[-1]:
+            token_id, start, end, name = self._waiting.popleft()
+            char_start = first + bisect_right(ends, start)
+            char_end = first + bisect_left(ends, end) + 1 if end > start else char_start
+            self._settled.append(DetokenizedToken(token_id, char_start, char_end, name))
+        if not self._waiting:
+            self._num_bytes = 0
+            ends.clear()
+        return "".join(character.text for character in read)
 
-    def _place_of_last_byte(self) -> int:
-        """Index of the character that the byte just taken belongs to."""
-        return self._num_chars if self._has_rest() else self._num_chars - 1
 
-    def _settled(self) -> tuple[DetokenizedToken, ...]:
-        tokens = []
-        while self._unsettled and self._unsettled[0].end <= self._num_chars:
-            tokens.append(self._unsettled.popleft())
-        return tuple(tokens)
-
-
-def token_name(tokenizer: Tokenizer, token_id: int, data: bytes | None = None) -> str:
-    """How log-probabilities name a token that stands for these bytes (by default, all of its own)."""
-    data = data or tokenizer.token_bytes(token_id)
-    if not data and tokenizer.token_text(token_id) is None:
+def token_name(tokenizer: Tokenizer, token_id: int) -> str:
+    """How log-probabilities name a token that stands within a text."""
+    text = tokenizer.token_text(token_id)
+    if text is None:
         return f"token_id:{token_id}"
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
+    return text if token_id in tokenizer.special_token_ids else _name_of(tokenizer.token_bytes(token_id))
 
 
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _split(data: bytes) -> Iterable[bytes]:
-    return (data[i : i + 1] for i in range(len(data)))
+def _name_of(data: bytes) -> str:
+    text = whole_text(data)
+    return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data) if text is None else text

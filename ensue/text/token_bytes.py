@@ -1,14 +1,15 @@
 """The bytes that each token of a vocabulary stands for, from the decoder of its tokenizer.json.
 
-Text is the UTF-8 of the concatenated bytes. Two families exist: byte-level BPE (GPT-2, Llama 3, Qwen), whose token
-strings write each byte as a printable character, and SentencePiece-like ones (Llama 2, Mistral), whose strings write a
-space as ▁ and single bytes as <0xE2>, and whose text drops a leading space.
+Text is the UTF-8 of the concatenated bytes, but for what the first token of a text leaves out. The families: byte-level
+BPE (GPT-2, Llama 3, Qwen), whose token strings write each byte as a printable character; SentencePiece-like ones
+(Llama 2, Mistral, Gemma), which write a space as ▁ and single bytes as <0xE2>; and words joined by spaces, where there
+is no decoder.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ensue.errors import ModelError
@@ -22,7 +23,8 @@ class Decoding(NamedTuple):
     """How token strings become text."""
 
     to_bytes: ToBytes
-    num_leading_spaces: int  # dropped from the start of a text
+    first_to_bytes: ToBytes  # for the token that begins a text
+    has_byte_tokens: bool = False  # then each byte of a broken character is one U+FFFD
 
 
 def byte_characters() -> dict[str, int]:
@@ -35,47 +37,22 @@ def byte_characters() -> dict[str, int]:
 _BYTE_CHARACTERS = byte_characters()
 
 
-def decoding_of(decoder: dict[str, Any] | None) -> Decoding:
+def decoding_of(decoder: Mapping[str, Any] | None) -> Decoding:
     """Read the `decoder` of a tokenizer.json.
 
     Raises:
-        ModelError: a decoder of neither family.
+        ModelError: a step whose bytes we don't know token by token.
     """
-    steps = _steps(decoder)
-    kinds = [step["type"] for step in steps]
-    if "ByteLevel" in kinds:
-        return Decoding(_from_byte_level, 0)
-    replacements = [pair for step in steps for pair in _replacements(step)]
-    if not replacements:
-        raise ModelError(
-            f"The tokenizer's decoder ({', '.join(kinds) or 'none'}) is not supported: no bytes of tokens."
-        )
-    return Decoding(_sentence_piece(replacements, "ByteFallback" in kinds), sum(map(_num_stripped, steps)))
-
-
-def _steps(decoder: dict[str, Any] | None) -> list[dict[str, Any]]:
     if decoder is None:
-        return []
-    return list(decoder["decoders"]) if decoder["type"] == "Sequence" else [decoder]
-
-
-def _replacements(step: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    match step:
-        case {"type": "Replace", "pattern": {"String": str(pattern)}, "content": str(content)}:
-            yield pattern, content
-        case {"type": "Metaspace", "replacement": str(replacement)}:
-            yield replacement, " "
-
-
-def _num_stripped(step: dict[str, Any]) -> int:
-    match step:
-        case {"type": "Strip", "content": " ", "start": int(start)}:
-            return start
-        case {"type": "Metaspace", "prepend_scheme": "never"} | {"type": "Metaspace", "add_prefix_space": False}:
-            return 0
-        case {"type": "Metaspace"}:
-            return 1
-    return 0
+        return Decoding(lambda token: (" " + token).encode(), str.encode)
+    steps: Sequence[Mapping[str, Any]] = decoder["decoders"] if decoder["type"] == "Sequence" else [decoder]
+    match [step for step in steps if step["type"] != "Fuse"]:
+        case [{"type": "ByteLevel"}]:
+            return Decoding(_from_byte_level, _from_byte_level)
+        case [{"type": "Metaspace", "replacement": str(mark), **options}]:
+            return _metaspace(mark, is_kept=options.get("prepend_scheme") == "never")
+        case _:
+            return _sentence_piece(steps)
 
 
 def _from_byte_level(token: str) -> bytes:
@@ -86,13 +63,40 @@ def _from_byte_level(token: str) -> bytes:
         return token.encode()
 
 
-def _sentence_piece(replacements: list[tuple[str, str]], has_byte_tokens: bool) -> ToBytes:
+def _metaspace(mark: str, *, is_kept: bool) -> Decoding:
+    """The first token loses every mark, wherever in it: so the library has it."""
+
     def to_bytes(token: str) -> bytes:
-        match = _BYTE_TOKEN.fullmatch(token) if has_byte_tokens else None
-        if match:
-            return bytes([int(match[1], 16)])
+        return token.replace(mark, " ").encode()
+
+    return Decoding(to_bytes, to_bytes if is_kept else lambda token: token.replace(mark, "").encode())
+
+
+def _sentence_piece(steps: Sequence[Mapping[str, Any]]) -> Decoding:
+    replacements: list[tuple[str, str]] = []
+    has_byte_tokens = is_fused = drops_space = False
+    for step in steps:
+        match step:
+            case {"type": "Replace", "pattern": {"String": str(pattern)}, "content": str(content)}:
+                replacements.append((pattern, content))
+            case {"type": "ByteFallback"}:
+                has_byte_tokens = True
+            case {"type": "Fuse"}:
+                is_fused = True
+            case {"type": "Strip", "content": " ", "start": 0 | 1 as start, "stop": 0} if is_fused:
+                drops_space = start == 1
+            case _:
+                raise ModelError(f"The tokenizer's decoder has a step that is not supported: {step['type']}.")
+    to_bytes = _replacing(replacements, has_byte_tokens)
+    first = (lambda token: to_bytes(token).removeprefix(b" ")) if drops_space else to_bytes
+    return Decoding(to_bytes, first, has_byte_tokens)
+
+
+def _replacing(replacements: Sequence[tuple[str, str]], has_byte_tokens: bool) -> ToBytes:
+    def to_bytes(token: str) -> bytes:
         for pattern, content in replacements:
             token = token.replace(pattern, content)
-        return token.encode()
+        byte = _BYTE_TOKEN.fullmatch(token) if has_byte_tokens else None
+        return bytes([int(byte[1], 16)]) if byte else token.encode()
 
     return to_bytes

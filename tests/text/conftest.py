@@ -1,8 +1,9 @@
-"""Two small tokenizers, one of each family."""
+"""Small tokenizers, one of each family."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ TEXTS = [
     "😀😁👩‍👩‍👧",
 ]
 SPECIAL = ["<s>", "</s>", "<|im_end|>"]
+PIECES = ["▁", "▁the", "▁a", "he", "e", "o", "▁do", "g", "s", "t", "h", "a", "d", "é", "京", ".", "▁▁"]
 
 
 def byte_level() -> tokenizers.Tokenizer:
@@ -38,9 +40,9 @@ def byte_level() -> tokenizers.Tokenizer:
 
 
 def sentence_piece() -> tokenizers.Tokenizer:
-    """As Llama 2 and Mistral: ▁ for a space, bytes as <0x…>, a leading space that is not shown."""
+    """As Llama 2: ▁ for a space, bytes as <0x…>, a leading space that is not shown."""
     vocab = {token: n for n, token in enumerate(["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256))])}
-    for piece in ["▁", "▁the", "▁a", "he", "e", "o", "▁do", "g", "s", "t", "h", "a", "d", "é", "京", ".", "▁▁"]:
+    for piece in PIECES:
         vocab.setdefault(piece, len(vocab))
     merges = [("▁", "▁")]
     backend = tokenizers.Tokenizer(models.BPE(vocab, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
@@ -49,11 +51,47 @@ def sentence_piece() -> tokenizers.Tokenizer:
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     backend.add_special_tokens(["<s>", "</s>"])
+    backend.add_tokens([AddedToken("<tool>", lstrip=True, rstrip=True)])
     backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return backend
 
 
-BACKENDS = {"byte_level": byte_level, "sentence_piece": sentence_piece}
+def gemma_like() -> tokenizers.Tokenizer:
+    """Keeps a leading space."""
+    backend = sentence_piece()
+    backend.normalizer = normalizers.Replace(" ", "▁")
+    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    return backend
+
+
+def unigram() -> tokenizers.Tokenizer:
+    """As T5 and ALBERT write their spaces; no byte tokens, so that unknown text is lost."""
+    vocab = [(token, -float(n)) for n, token in enumerate(["<unk>", "<s>", "</s>", *PIECES])]
+    backend = tokenizers.Tokenizer(models.Unigram(vocab, unk_id=0, byte_fallback=False))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    backend.add_special_tokens(["<s>", "</s>"])
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return backend
+
+
+def words() -> tokenizers.Tokenizer:
+    """Whole words and no decoder: what a made-up checkpoint often has."""
+    vocab = {token: n for n, token in enumerate(["<unk>", "<s>", "</s>", "the", "fox", "a", "é", "."])}
+    backend = tokenizers.Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.add_special_tokens(["<s>", "</s>"])
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return backend
+
+
+BACKENDS: dict[str, Callable[[], tokenizers.Tokenizer]] = {
+    "byte_level": byte_level,
+    "sentence_piece": sentence_piece,
+    "gemma_like": gemma_like,
+    "unigram": unigram,
+    "words": words,
+}
 
 
 @pytest.fixture(scope="session", params=BACKENDS)

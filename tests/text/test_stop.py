@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ensue.text.stop import StopMatch, StopMatcher
@@ -28,6 +28,15 @@ def test_any_cut_equals_the_definition(stops: list[str], pieces: list[str]) -> N
     matcher = StopMatcher(stops)
     shown = "".join(matcher.feed(piece) for piece in pieces) + matcher.flush()
     assert (shown, matcher.matched) == reference(stops, pieces)
+
+
+@given(stops=stop_strings, pieces=st.lists(small_text, max_size=6))
+def test_the_cut_does_not_matter_where_no_stop_contains_another(stops: list[str], pieces: list[str]) -> None:
+    assume(not any(a != b and a in b for a in stops for b in stops))
+    pieced, whole = StopMatcher(stops), StopMatcher(stops)
+    shown = "".join(map(pieced.feed, pieces)) + pieced.flush()
+    assert shown == whole.feed("".join(pieces)) + whole.flush()
+    assert pieced.matched == whole.matched
 
 
 @given(stops=stop_strings, text=small_text)

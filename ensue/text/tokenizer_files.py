@@ -1,0 +1,93 @@
+"""What stands beside tokenizer.json in a model folder: settings, named special tokens, the chat template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ensue.errors import ModelError
+
+Settings = Mapping[str, Any]
+TokenFlags = Mapping[str, Any]
+
+
+def read_settings(folder: Path) -> Settings:
+    """The content of tokenizer_config.json; special_tokens_map.json counts where that has no `added_tokens_decoder`.
+
+    Raises:
+        ModelError: not JSON objects.
+    """
+    settings = _read_object(folder / "tokenizer_config.json")
+    if "added_tokens_decoder" in settings:
+        return settings
+    return {**settings, **_read_object(folder / "special_tokens_map.json")}
+
+
+def find_chat_template(folder: Path, settings: Settings) -> str | None:
+    """A file of its own wins over the setting; of several named ones, `default` is taken.
+
+    Raises:
+        ModelError: the file is not text.
+    """
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return _read_text(file)
+    template = settings.get("chat_template")
+    if isinstance(template, list):
+        named = (entry for entry in template if isinstance(entry, dict))
+        template = next((entry.get("template") for entry in named if entry.get("name") == "default"), None)
+    return template if isinstance(template, str) else None
+
+
+def named_tokens(settings: Settings) -> dict[str, str]:
+    """Special tokens by name: bos_token, eos_token, and whatever else a model calls its own."""
+    contents = {name: content_of(value) for name, value in settings.items() if name.endswith("_token")}
+    return {name: content for name, content in contents.items() if content is not None}
+
+
+def declared_tokens(settings: Settings) -> list[TokenFlags]:
+    """Added tokens with their flags, as the library's AddedToken takes them; these go before the flags of the file."""
+    declared = settings.get("added_tokens_decoder")
+    values = declared.values() if isinstance(declared, dict) else ()
+    return [_flags(value) for value in values if isinstance(value, dict) and content_of(value) is not None]
+
+
+def unnamed_tokens(settings: Settings) -> list[TokenFlags]:
+    """Special tokens that count only where the file has no added token of this text."""
+    extra = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
+    values = extra.values() if isinstance(extra, dict) else extra
+    return [_flags(value) for value in values if content_of(value) is not None]
+
+
+def content_of(token: Any) -> str | None:
+    """A special token is written as a text or as an object."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) and text else None
+
+
+def _flags(value: Any) -> TokenFlags:
+    if isinstance(value, str):
+        return {"content": value, "special": True, "normalized": False}
+    flags = ("special", "lstrip", "rstrip", "single_word", "normalized")
+    return {"content": value["content"]} | {flag: bool(value[flag]) for flag in flags if flag in value}
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(_read_text(path))
+    except ValueError as error:
+        raise ModelError(f"The model's {path.name} cannot be read: {error}.") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"The model's {path.name} is not a JSON object.")
+    return content
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"The model's {path.name} cannot be read: {type(error).__name__}.") from None
