@@ -1,4 +1,7 @@
-"""Chat messages to a prompt, by the model's own Jinja template, in a sandbox."""
+"""Chat messages to a prompt, by the model's own Jinja template, in a sandbox.
+
+The template comes with the model and is never a caller's; the sandbox keeps it to its data and bounds `range`.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError, nodes
+from jinja2 import TemplateError, UndefinedError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ensue.errors import InvalidRequest, ModelError
+
+SHOWN_REASON = range(8, 201)  # characters of a template's own words: fewer say nothing, more are no sentence
+_FAULTS = (TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class _GenerationTag(Extension):
@@ -58,10 +64,11 @@ class ChatTemplate:
         Raises:
             ModelError: the template is not valid Jinja.
         """
+        self._source = source
         self._special_tokens = {name: token for name, token in special_tokens.items() if token is not None}
         try:
             self._template = _environment().from_string(source)
-        except TemplateError as error:
+        except (TemplateError, SyntaxError, RecursionError) as error:
             raise ModelError(f"The model's chat template is not valid: {error}.") from None
 
     def render(
@@ -80,6 +87,14 @@ class ChatTemplate:
             )
         except SecurityError:
             raise InvalidRequest("The chat template does what templates may not do.", param="messages") from None
-        except (TemplateError, TypeError, ValueError, OverflowError) as error:
-            reason = error.message if isinstance(error, TemplateError) else type(error).__name__
-            raise InvalidRequest(f"The chat template refuses these messages: {reason}.", param="messages") from None
+        except _FAULTS as error:  # a template is a program: it may fail in any way that the messages lead it to
+            raise InvalidRequest(f"The chat template refuses {self._reason(error)}.", param="messages") from None
+
+    def _reason(self, error: Exception) -> str:
+        """The template's own words, so far as they stand in its source: what follows may be a caller's text."""
+        if isinstance(error, UndefinedError):
+            return "these messages: they lack something that it reads"
+        message = (error.message or "") if isinstance(error, TemplateError) else ""
+        lengths = (length for length in reversed(SHOWN_REASON) if length <= len(message))
+        own = next((message[:length] for length in lengths if message[:length] in self._source), "")
+        return f"these messages: {' '.join(own.split()).rstrip('.')}" if own else "these messages"

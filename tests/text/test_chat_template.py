@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from ensue.errors import InvalidRequest, ModelError
 from ensue.text.chat_template import ChatTemplate
+from tests.text.conftest import byte_level
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -24,30 +24,53 @@ MISTRAL = (
     "[INST] {{ message.content }} [/INST]"
     "{% else %}{{ message.content }}{{ eos_token }}{% endif %}\n{% endfor %}{{ messages | tojson }}"
 )
+TOOLS = (
+    "{%- for tool in tools or [] %}\n    {{ tool | tojson(indent=2) }}\n{% endfor %}{% for m in messages %}"
+    "{% if loop.last %}{% break %}{% endif %}{% generation %}{{ m.content }}{% endgeneration %}\n{%- endfor %}"
+)
 MESSAGES = [
     {"role": "system", "content": "Be <brief> & kind."},
     {"role": "user", "content": "Hé 'you' "},
     {"role": "assistant", "content": "Yes?"},
     {"role": "user", "content": "Why?"},
 ]
+TOOL = {"type": "function", "function": {"name": "näme<>", "parameters": {"type": "object"}}}
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
 
 
-@pytest.mark.parametrize("source", [CHATML, LLAMA3, MISTRAL])
+@pytest.mark.parametrize("source", [CHATML, LLAMA3, MISTRAL, TOOLS])
 @pytest.mark.parametrize("add_generation_prompt", [True, False])
-def test_rendering_equals_transformers(backend: tokenizers.Tokenizer, source: str, add_generation_prompt: bool) -> None:
-    reference = PreTrainedTokenizerFast(tokenizer_object=backend, **SPECIAL)  # type: ignore[no-untyped-call]
+def test_rendering_equals_transformers(source: str, add_generation_prompt: bool) -> None:
+    reference = PreTrainedTokenizerFast(tokenizer_object=byte_level(), **SPECIAL)  # type: ignore[no-untyped-call]
     expected = reference.apply_chat_template(
-        MESSAGES, chat_template=source, tokenize=False, add_generation_prompt=add_generation_prompt
+        MESSAGES, [TOOL], chat_template=source, tokenize=False, add_generation_prompt=add_generation_prompt
     )
     template = ChatTemplate(source, SPECIAL)
-    assert template.render(MESSAGES, add_generation_prompt=add_generation_prompt) == expected
+    assert template.render(MESSAGES, add_generation_prompt=add_generation_prompt, tools=[TOOL]) == expected
 
 
 def test_a_template_that_refuses_is_the_callers_error() -> None:
     template = ChatTemplate("{{ raise_exception('roles must alternate') }}", {})
     with pytest.raises(InvalidRequest, match="roles must alternate"):
         template.render(MESSAGES)
+
+
+def refusal(source: str, messages: list[dict[str, str]]) -> str:
+    with pytest.raises(InvalidRequest) as raised:
+        ChatTemplate(source, {}).render(messages)
+    assert raised.value.param == "messages"
+    return raised.value.message
+
+
+def test_a_refusal_has_the_templates_words_and_none_of_the_callers() -> None:
+    source = "{{ raise_exception('Only user and assistant, got ' + messages[0].content) }}"
+    message = refusal(source, [{"role": "user", "content": "a secret"}])
+    assert "Only user and assistant, got" in message
+    assert "secret" not in message
+
+
+def test_a_message_without_what_the_template_reads_is_told_so() -> None:
+    assert "they lack something" in refusal("{{ messages[0].content.text }}", [{"role": "user"}])
 
 
 @pytest.mark.parametrize(
@@ -57,16 +80,22 @@ def test_a_template_that_refuses_is_the_callers_error() -> None:
         "{{ messages.append(1) }}",
         "{% for i in range(10**9) %}{% endfor %}",
         "{{ 'a' + 1 }}",
+        "{{ 1 / 0 }}",
+        "{{ '{a}'.format() }}",
+        "{{ cycler().next() }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+        "{% include 'file' %}",
     ],
 )
-def test_what_a_sandbox_forbids_is_an_error(source: str) -> None:
+def test_what_fails_or_is_forbidden_is_the_callers_error(source: str) -> None:
     with pytest.raises(InvalidRequest):
         ChatTemplate(source, {}).render(MESSAGES)
 
 
-def test_a_broken_template_is_refused_at_start() -> None:
+@pytest.mark.parametrize("source", ["{% if %}", "{% break %}", "{{ '' | no_such_filter }}"])
+def test_a_broken_template_is_refused_at_start(source: str) -> None:
     with pytest.raises(ModelError, match="not valid"):
-        ChatTemplate("{% if %}", {})
+        ChatTemplate(source, {})
 
 
 def test_generation_tags_are_transparent() -> None:
