@@ -104,8 +104,6 @@ class Metrics:
     def _count_engine(self, model: str, stats: EngineStats) -> None:
         """Add what is new; a restarted worker counts from zero again, our counters go on."""
         before = self._engine_totals.get(model, EngineStats())
-        if stats.num_steps < before.num_steps:
-            before = EngineStats()
         totals = {
             "engine_steps_total": (stats.num_steps, before.num_steps),
             "preemptions_total": (stats.num_preemptions, before.num_preemptions),
@@ -113,7 +111,7 @@ class Metrics:
             "engine_generation_tokens_total": (stats.num_generation_tokens, before.num_generation_tokens),
         }
         for name, (now, then) in totals.items():
-            self._metrics[name].labels(model).inc(max(0, now - then))
+            self._metrics[name].labels(model).inc(now - then if now >= then else now)
         self._engine_totals[model] = stats
 
     def render(self) -> tuple[bytes, str]:

@@ -38,6 +38,21 @@ def test_engine_counters_go_on_when_the_engine_starts_again() -> None:
     assert value(metrics, 'ensue_running_sequences{model="m"}') == 2
 
 
+def test_an_engine_that_started_again_and_took_more_steps_loses_no_tokens() -> None:
+    metrics = Metrics()
+    for steps, tokens in ((10, 1000), (12, 100)):
+        metrics.observe_engine("m", EngineStats(num_steps=steps, num_prompt_tokens=tokens), is_ready=True)
+    assert value(metrics, 'ensue_engine_prompt_tokens_total{model="m"}') == 1100
+
+
+def test_an_engine_that_is_gone_is_shown_as_not_ready() -> None:
+    metrics = Metrics()
+    metrics.observe_engine("m", EngineStats(num_used_blocks=3, num_blocks=9), is_ready=True)
+    assert value(metrics, 'ensue_kv_blocks_used{model="m"}') == 3
+    metrics.observe_engine("m", EngineStats(), is_ready=False)
+    assert value(metrics, 'ensue_engine_ready{model="m"}') == 0
+
+
 def test_two_instances_share_nothing() -> None:
     one, two = Metrics(), Metrics()
     one.choice_ended("m", "stop")
