@@ -16,6 +16,7 @@ from ensue.model.decoder import Decoder
 from ensue.model.registry import load_model
 from tests.model.checkpoints import CASES, load_by_transformers, make
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 LENGTH, BLOCK_SIZE = 150, 64
 TOKENS = torch.from_numpy(np.random.default_rng(0).integers(0, 300, LENGTH))
 CUTS = {"whole": [LENGTH], "chunks": [64, 63, 23], "decode": [125, *[1] * 25]}

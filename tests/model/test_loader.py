@@ -20,6 +20,7 @@ from ensue.model.loader import INDEX, SINGLE
 from ensue.model.registry import fingerprint, load_model
 from tests.model.checkpoints import Case, make
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 LLAMA = Case("llama")
 
 
@@ -188,7 +189,10 @@ MEASURE = """
 import sys, threading, time
 from pathlib import Path
 from ensue.config import EngineConfig
+from ensue.model import devices
 from ensue.model.registry import load_model
+
+devices.set_num_threads(1)
 
 def anonymous():
     lines = Path("/proc/self/status").read_text().splitlines()
