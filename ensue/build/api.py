@@ -89,7 +89,6 @@ def served_names(settings: ProcessSettings) -> tuple[str, ...]:
 def served_model(settings: ProcessSettings, engine: EngineClient | FakeEngine, tokenizer: Tokenizer) -> ServedModel:
     """The model of these settings behind an engine."""
     name, *aliases = served_names(settings)
-    special = {"bos_token": tokenizer.bos_token, "eos_token": tokenizer.eos_token}
     template = tokenizer.chat_template
     return ServedModel(
         name=name,
@@ -99,7 +98,7 @@ def served_model(settings: ProcessSettings, engine: EngineClient | FakeEngine, t
         limits=settings.config.limits,
         root=settings.model.root,
         created=int(time.time()),
-        chat_template=None if template is None else ChatTemplate(template, special),
+        chat_template=None if template is None else ChatTemplate(template, tokenizer.special_tokens),
         sampling_defaults=_sampling_defaults(settings),
     )
 
