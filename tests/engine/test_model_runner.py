@@ -18,6 +18,8 @@ from ensue.sampling_params import SamplingParams
 from tests.engine.toy import run_to_end
 from tests.model.checkpoints import Case, make
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 A = (0, 1)
 PATHS = {"bf16_packed": "bfloat16", "fp32_packed": "float32", "plain": "float32"}
 
@@ -35,6 +37,7 @@ def engine_of(folder: Path, *, num_blocks: int = 40, budget: int = 64, path: str
         dtype=dtype,  # type: ignore[arg-type]
         linear_path=path,  # type: ignore[arg-type]
         max_num_seqs=16,
+        threads=1,
         max_num_batched_tokens=budget,
         kv_cache_memory=num_blocks * block_bytes,
     )

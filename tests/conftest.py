@@ -1,4 +1,4 @@
-"""Fixtures for what computes with tiny models."""
+"""Fixtures for tests that compute with tiny models."""
 
 from __future__ import annotations
 
