@@ -72,7 +72,11 @@ def choose_dtype(path: LinearPath, wanted: str, found: str) -> torch.dtype:
 
 
 class _Builder:
-    """Takes the tensors in the order of the layers, packs each linear at once and keeps no second copy."""
+    """Takes the tensors in the order of the layers, packs each linear at once and keeps no second copy.
+
+    What must be converted or joined before it is packed goes through one buffer for all: buffers that come and go
+    between allocations that stay would leave holes in the heap, half of the model's size together.
+    """
 
     def __init__(
         self, config: ModelConfig, checkpoint: Checkpoint, path: LinearPath, dtype: torch.dtype, device: str
@@ -82,6 +86,7 @@ class _Builder:
         self._path = path
         self._dtype = dtype
         self._device = device
+        self._scratch = torch.empty(0, dtype=dtype)
 
     def build(self) -> Decoder:
         """The head and the embedding come first: while one of them is converted, nothing else is held yet."""
@@ -103,7 +108,7 @@ class _Builder:
         if self._config.is_tied and not (head_name in self._checkpoint and embedding_name in self._checkpoint):
             table = self._owned(head_name if head_name in self._checkpoint else embedding_name, *shape)
             return Linear(table, None, self._path, is_fused=False), table
-        head = Linear(self._weight(head_name, *shape), None, self._path, is_fused=False)
+        head = Linear(self._owned(head_name, *shape), None, self._path, is_fused=False)
         return head, self._owned(embedding_name, *shape)
 
     def _layer(self, prefix: str) -> Layer:
@@ -127,24 +132,33 @@ class _Builder:
         )
 
     def _qkv(self, prefix: str, q: int, kv: int) -> Linear:
-        parts = (("q_proj", q), ("k_proj", kv), ("v_proj", kv))
-        weight = torch.cat([self._tensor(f"{prefix}{n}.weight", rows, self._config.hidden_size) for n, rows in parts])
+        parts, hidden = (("q_proj", q), ("k_proj", kv), ("v_proj", kv)), self._config.hidden_size
         bias = None
         if self._config.has_qkv_bias:
-            bias = torch.cat([self._tensor(f"{prefix}{name}.bias", rows) for name, rows in parts])
-        return Linear(weight, bias, self._path)
+            bias = torch.cat([self._owned(f"{prefix}{name}.bias", rows) for name, rows in parts])
+        weights = [self._checkpoint.take(f"{prefix}{name}.weight", (rows, hidden)) for name, rows in parts]
+        return Linear(self._joined(weights), bias, self._path)
 
     def _linear(self, name: str, rows: int, columns: int, has_bias: bool) -> Linear:
         bias = self._owned(name + ".bias", rows) if has_bias else None
-        return Linear(self._weight(name + ".weight", rows, columns), bias, self._path)
+        weight = self._checkpoint.take(name + ".weight", (rows, columns))
+        is_ready = weight.dtype is self._dtype and self._path is not LinearPath.PLAIN
+        return Linear(weight if is_ready else self._joined([weight]), bias, self._path)
 
-    def _weight(self, name: str, *shape: int) -> Tensor:
-        """Packing copies by itself; only a path that doesn't pack needs memory of its own before."""
-        return self._owned(name, *shape) if self._path is LinearPath.PLAIN else self._tensor(name, *shape)
-
-    def _tensor(self, name: str, *shape: int) -> Tensor:
-        """In the type and on the device of the computation; still the mapped file where neither changes."""
-        return self._checkpoint.take(name, shape).to(self._device, self._dtype)
+    def _joined(self, weights: list[Tensor]) -> Tensor:
+        """One below the other and converted; in the shared buffer, except where there is no packing that copies."""
+        rows, columns = sum(len(weight) for weight in weights), weights[0].shape[1]
+        if self._path is LinearPath.PLAIN:
+            out = torch.empty(rows, columns, dtype=self._dtype, device=self._device)
+        else:
+            if self._scratch.numel() < rows * columns:
+                self._scratch = self._scratch.new_empty(rows * columns)
+            out = self._scratch[: rows * columns].view(rows, columns)
+        start = 0
+        for weight in weights:
+            out[start : start + len(weight)] = weight
+            start += len(weight)
+        return out
 
     def _owned(self, name: str, *shape: int) -> Tensor:
         """A copy: the file may be replaced after loading."""

@@ -22,8 +22,9 @@ TOKENS = torch.from_numpy(np.random.default_rng(0).integers(0, 300, LENGTH))
 CUTS = {"whole": [LENGTH], "chunks": [64, 63, 23], "decode": [125, *[1] * 25]}
 
 
-def load(folder: Path, dtype: str) -> Decoder:
-    return load_model(folder, EngineConfig(dtype=dtype), lambda phase, fraction: None)  # type: ignore[arg-type]
+def load(folder: Path, dtype: str, linear_path: str = "auto") -> Decoder:
+    config = EngineConfig(dtype=dtype, linear_path=linear_path)  # type: ignore[arg-type]
+    return load_model(folder, config, lambda phase, fraction: None)
 
 
 @torch.inference_mode()
@@ -51,6 +52,14 @@ def test_float32_agrees_with_transformers_in_every_cut(name: str, tmp_path: Path
     make(tmp_path, CASES[name])
     decoder = load(tmp_path, "float32")
     results = [logprobs(decoder, cut) for cut in CUTS.values()]
+    assert (results[0] - reference(tmp_path, torch.float32)).abs().max() < 1e-4
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+@pytest.mark.parametrize("name", ["llama biases", "llama tied", "qwen2"])
+def test_unpacked_linears_agree_too(name: str, tmp_path: Path) -> None:
+    make(tmp_path, CASES[name], torch.bfloat16)
+    results = [logprobs(load(tmp_path, "float32", "plain"), cut) for cut in CUTS.values()]
     assert (results[0] - reference(tmp_path, torch.float32)).abs().max() < 1e-4
     assert all(torch.equal(result, results[0]) for result in results)
 

@@ -219,15 +219,15 @@ print(peak - before)
 """
 
 
-@pytest.mark.parametrize("is_tied", [False, True])
-def test_loading_takes_little_more_memory_than_the_weights(tmp_path: Path, is_tied: bool) -> None:
+@pytest.mark.parametrize(("is_tied", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_loading_takes_little_more_memory_than_the_weights(tmp_path: Path, is_tied: bool, dtype: torch.dtype) -> None:
     """Peak anonymous memory ≤ 1.15 × the weights + one packed copy of a tied head."""
     wide = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12, "vocab_size": 8000, "head_dim": 64}
     heads = {"num_attention_heads": 8, "num_key_value_heads": 4, "tie_word_embeddings": is_tied}
-    make(tmp_path / "wide", Case("llama", wide | heads), torch.bfloat16)
-    make(tmp_path / "tiny", LLAMA, torch.bfloat16)
+    make(tmp_path / "wide", Case("llama", wide | heads), dtype)
+    make(tmp_path / "tiny", LLAMA, dtype)
     weights = (tmp_path / "wide" / SINGLE).stat().st_size
     command = [sys.executable, "-c", MEASURE, str(tmp_path / "wide"), str(tmp_path / "tiny")]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     head = 8000 * 512 * 2 if is_tied else 0
-    assert int(result.stdout) <= 1.15 * weights + head
+    assert int(result.stdout.split()[-1]) <= 1.15 * weights + head  # after the notice on float16
