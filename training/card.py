@@ -9,11 +9,11 @@ from training.train import EDGE_WEIGHT, LENGTHS, MIDDLE_WEIGHT, PEAK, RUNS, STEP
 
 TEXT = Path(__file__).parent / "card.md"
 RECIPE = """\
-{step:,} steps of {step_tokens:,} tokens, {tokens:,} tokens in all, in sequences of {lengths} tokens, on two CPU cores
-in bfloat16 autocast. Muon for the matrices inside the layers and AdamW for the embedding and the norms, weight decay
-0.05 for the matrices, gradients clipped at 1; the learning rate rises to {peak} within a hundredth of the run and falls
-in a straight line to zero. In fill-in-the-middle examples the loss of the middle counts {middle:g} times, and that of
-its first two tokens and its end {edge:g} times."""
+About {step:,} steps of {step_tokens:,} tokens, {tokens:,} tokens in all, in sequences of {lengths} tokens, on two CPU
+cores in bfloat16 autocast. Muon for the matrices inside the layers and AdamW for the embedding and the norms, weight
+decay 0.05 for the matrices, gradients clipped at 1; the learning rate rises to {peak} within a hundredth of the run and
+falls in a straight line to zero. In fill-in-the-middle examples the loss of the middle counts {middle:g} times, and
+that of its first two tokens and its end {edge:g} times."""
 
 
 def recipe(last: dict[str, Any]) -> str:

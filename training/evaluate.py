@@ -22,7 +22,7 @@ from training.questions import Turn
 
 SEED = "evaluate"
 BATCH = 32
-FIM_KINDS = ("story", "json", "python", "arithmetic", "notes")
+FIM_KINDS = ("story", "json", "python", "arithmetic")
 SHORT = 120  # characters
 
 
@@ -179,12 +179,21 @@ def sample_answers(model: Model) -> list[str]:
     return [f"{question} → {answer}" for question, answer in zip(asked, model.complete(prompts, 64), strict=True)]
 
 
-def report(folder: Path, scale: float = 1.0) -> Iterator[str]:
-    """The lines of the results, as they come; ``scale`` shortens or lengthens every sample."""
+def report(folder: Path, scale: float = 1.0, parts: Sequence[str] = ()) -> Iterator[str]:
+    """The lines of the results, as they come; ``scale`` shortens or lengthens every sample, no ``parts`` means all."""
     model = Model(folder)
-    yield f"{model.parameters:,} parameters."
-    yield from _perplexities(model, round(60 * scale))
-    yield from _accuracies(model, round(200 * scale))
+    sections = {
+        "size": lambda: iter([f"{model.parameters:,} parameters."]),
+        "perplexity": lambda: _perplexities(model, round(60 * scale)),
+        "fim": lambda: _middles(model, round(200 * scale)),
+        "chat": lambda: _chats(model, round(200 * scale)),
+        "samples": lambda: _samples(model),
+    }
+    for part in parts or sections:
+        yield from sections[part]()
+
+
+def _samples(model: Model) -> Iterator[str]:
     yield "\n### Samples\n\nFrom the first words on, at temperature 0.7 and top-p 0.95:\n"
     yield from ("> " + story.replace("\n\n", "\n>\n> ") + "\n" for story in sample_stories(model, 3))
     yield "Greedy answers:\n"
@@ -201,7 +210,7 @@ def _perplexities(model: Model, count: int) -> Iterator[str]:
         yield f"| {kind} | {unseen_names:.2f} | {unseen_patterns:.2f} |"
 
 
-def _accuracies(model: Model, count: int) -> Iterator[str]:
+def _middles(model: Model, count: int) -> Iterator[str]:
     yield "\n### Fill in the middle\n"
     yield f"Exact match of middles of one to three words, in arithmetic of results; greedy, {count} each, unseen names."
     yield "Many middles cannot be known, such as an age or a colour that is told once.\n"
@@ -209,6 +218,9 @@ def _accuracies(model: Model, count: int) -> Iterator[str]:
     for kind in FIM_KINDS:
         short, whole = (model.accuracy(fim_examples(kind, count, size), 24) for size in (SHORT, None))
         yield f"| {kind} | {short:.1%} | {whole:.1%} |"
+
+
+def _chats(model: Model, count: int) -> Iterator[str]:
     yield f"\n### Chat\n\nAnswers that are right to the letter, greedy, {count} held-out questions each.\n"
     yield "| questions | | right |\n|---|---|---|"
     for task, (meaning, _, _) in CHAT_TASKS.items():
@@ -220,8 +232,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="the exported model, such as ensue/tiny")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full samples")
+    parser.add_argument(
+        "--part", action="append", default=[], help="size, perplexity, fim, chat or samples; repeatable"
+    )
     arguments = parser.parse_args()
-    for line in report(arguments.folder, arguments.scale):
+    for line in report(arguments.folder, arguments.scale, arguments.part):
         print(line, flush=True)
 
 
