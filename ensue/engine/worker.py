@@ -47,6 +47,7 @@ from ensue.request import GenerationRequest
 
 HEARTBEAT_S = 0.5
 MAX_BEHIND_BYTES = 64 * 2**20  # a client with more unread bytes is dropped
+DRAINING = Loading("draining")
 
 log = structlog.get_logger(__name__)
 
@@ -133,11 +134,13 @@ class StepLoop:
         self._outbox.ready()
         while not (self._is_draining and not self._engine.has_work):
             self._take_messages()
-            if self._engine.has_work:
-                self._outbox.begin_step()
-                outputs = self._engine.step()
-                self._outbox.end_step(self._engine.has_work)
-                self._send(outputs)
+            self._send(self._step() if self._engine.has_work else [])  # credit moves without a step, too: by an Abort
+
+    def _step(self) -> list[Output]:
+        self._outbox.begin_step()
+        outputs = self._engine.step()
+        self._outbox.end_step(self._engine.has_work)
+        return outputs
 
     def _take_messages(self) -> None:
         """All that is there; waits for one where there is nothing else to do."""
@@ -152,6 +155,8 @@ class StepLoop:
             case _Joined():
                 self._num_adds[client] = 0
                 self._outbox.send(client, Ready(self._engine.info, self._epoch, self._grant(client)))
+                if self._is_draining:
+                    self._outbox.send(client, DRAINING)
             case Add(handle, request) if client in self._num_adds:
                 self._num_adds[client] += 1
                 self._add(client, handle, request)
@@ -164,6 +169,8 @@ class StepLoop:
                 self._engine.abort_client(client)
             case Drain():
                 self._is_draining = True
+                for each in self._num_adds:
+                    self._outbox.send(each, DRAINING)
 
     def _add(self, client: int, handle: int, request: GenerationRequest) -> None:
         try:
