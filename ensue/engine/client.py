@@ -23,7 +23,7 @@ from ensue.outputs import EngineInfo, EngineStats, TokenOutput
 from ensue.request import GenerationRequest
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.02, 0.5
-STALL_AFTER_S = 30.0  # a step that takes longer makes the engine not ready
+STALL_AFTER_S = 30.0  # a step, or a silence, that takes longer makes the engine not ready
 LOADING_RETRY_AFTER_S, OVERLOAD_RETRY_AFTER_S = 5, 1
 
 log = structlog.get_logger(__name__)
@@ -41,6 +41,7 @@ class EngineClient:
     ) -> None:
         """
         Args:
+            stall_after_s: well above the time between two heartbeats of the worker.
             on_phase: called with each phase and the fraction of it that is done.
         """
         self._socket_path = socket_path
@@ -49,7 +50,7 @@ class EngineClient:
         self._phase, self._phase_began_at = "starting", time.monotonic()
         self._info: EngineInfo | None = None
         self._stats = EngineStats()
-        self._step_age_s = 0.0
+        self._step_age_s, self._heard_at = 0.0, time.monotonic()
         self._is_draining = False
         self._num_handles = 0
         self._generations: dict[int, ClientGeneration] = {}
@@ -80,11 +81,16 @@ class EngineClient:
             return self._phase
         if self._is_draining:
             return "draining"
-        return "stalled" if self._step_age_s > self._stall_after_s else "ready"
+        return "stalled" if self._stuck_s > self._stall_after_s else "ready"
 
     @property
     def phase_elapsed_s(self) -> float:
-        return self._step_age_s if self.phase == "stalled" else time.monotonic() - self._phase_began_at
+        return self._stuck_s if self.phase == "stalled" else time.monotonic() - self._phase_began_at
+
+    @property
+    def _stuck_s(self) -> float:
+        """Age of the running step: as told last, and the silence since; a frozen process tells nothing."""
+        return self._step_age_s + time.monotonic() - self._heard_at
 
     def stats(self) -> EngineStats:
         return self._stats
@@ -129,30 +135,40 @@ class EngineClient:
     async def _stay_connected(self) -> None:
         retry_s = FIRST_RETRY_S
         while True:
-            try:
-                reader, self._writer = await asyncio.open_unix_connection(str(self._socket_path))
-            except OSError:
-                await asyncio.sleep(retry_s)
-                retry_s = min(LONGEST_RETRY_S, 2 * retry_s)
-                continue
-            retry_s = FIRST_RETRY_S
-            try:
-                await self._converse(reader)
-            finally:
-                self._writer.close()
-                self._writer = None
-                self._lose_all()
+            was_ready = False
+            with contextlib.suppress(OSError):
+                was_ready = await self._connect_once()
+            retry_s = FIRST_RETRY_S if was_ready else retry_s
+            await asyncio.sleep(retry_s)
+            retry_s = min(LONGEST_RETRY_S, 2 * retry_s)
 
-    async def _converse(self, reader: asyncio.StreamReader) -> None:
-        """Until the worker closes."""
+    async def _connect_once(self) -> bool:
+        """Stay until the worker closes; true if it was ready at some time.
+
+        Raises:
+            OSError: nobody listens.
+        """
+        reader, self._writer = await asyncio.open_unix_connection(str(self._socket_path))
+        try:
+            return await self._converse(reader)
+        finally:
+            self._writer.close()
+            self._writer = None
+            self._lose_all()
+
+    async def _converse(self, reader: asyncio.StreamReader) -> bool:
+        was_ready = False
         self.send(Hello())
         try:
             while (message := await streams.read(reader)) is not None:
                 self._take(message)
+                was_ready |= isinstance(message, Ready)
         except wire.WireError as error:
             log.error("the engine worker cannot be understood", reason=error.message)
+        return was_ready
 
     def _take(self, message: Message) -> None:
+        self._heard_at = time.monotonic()
         match message:
             case Step(outputs, stats, grant):
                 self._stats, self._step_age_s = stats, 0.0
@@ -209,7 +225,7 @@ class CreditAccount:
         self._unseen: deque[int] = deque()  # prompt tokens of the Add messages that the grant does not know of
 
     def take(self, request: GenerationRequest) -> None:
-        """Raises Overloaded where there is no room. A queue that is empty takes any request."""
+        """Raises Overloaded where there is no room."""
         num_tokens = len(request.prompt_token_ids)
         has_room = len(self._unseen) < self._grant.num_requests
         if not has_room or sum(self._unseen) + num_tokens > self._grant.num_tokens:

@@ -1,0 +1,134 @@
+"""The client against scripted workers: credit, silence, workers that turn it away."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ensue.engine import streams, wire
+from ensue.engine.client import CreditAccount, EngineClient
+from ensue.engine.wire import Grant, Heartbeat, Loading, Message, Ready
+from ensue.errors import Overloaded
+from tests.engine.toy import make_engine, make_request
+
+READY = Ready(make_engine().info, 1, Grant(10, 100, 0))
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def client_of(serve: Serve, stall_after_s: float = 30.0) -> AsyncIterator[EngineClient]:
+    """A client whose worker is the function `serve`."""
+    calls: set[asyncio.Task[None]] = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve(reader, writer)
+        writer.close()
+        await writer.wait_closed()
+
+    def on_call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.add(asyncio.create_task(answer(reader, writer)))
+
+    with tempfile.TemporaryDirectory(prefix="ensue-") as folder:
+        path = Path(folder) / "worker.sock"
+        async with await asyncio.start_unix_server(on_call, str(path)):
+            client = EngineClient(path, stall_after_s=stall_after_s)
+            client.start()
+            try:
+                yield client
+            finally:
+                await client.close(0.0)
+                await asyncio.gather(*calls)
+
+
+def saying(*messages: Message) -> Serve:
+    """A worker that says this and then waits for the client to leave."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.writelines(map(wire.encode, messages))
+        while await streams.read(reader) is not None:
+            pass
+
+    return serve
+
+
+async def phase_comes(client: EngineClient, phase: str) -> None:
+    async with asyncio.timeout(5):
+        while client.phase != phase:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_worker_that_falls_silent_is_stalled() -> None:
+    async with client_of(saying(READY), stall_after_s=0.1) as client:
+        await phase_comes(client, "ready")
+        await phase_comes(client, "stalled")
+        assert client.phase_elapsed_s > 0.1
+
+
+async def test_a_long_step_is_stalled_by_the_age_that_the_heartbeat_tells() -> None:
+    async with client_of(saying(READY, Heartbeat(31.0, True))) as client:
+        await phase_comes(client, "stalled")
+        assert client.phase_elapsed_s >= 31.0
+
+
+async def test_loading_phases_show_and_refuse() -> None:
+    async with client_of(saying(Loading("weights", 0.5))) as client:
+        await phase_comes(client, "weights")
+        with pytest.raises(Overloaded, match="weights") as caught:
+            await client.generate(make_request((1,)))
+        assert caught.value.code == "model_loading"
+
+
+async def test_a_draining_worker_is_not_ready_and_refuses_at_once() -> None:
+    async with client_of(saying(READY, Loading("draining"))) as client:
+        await phase_comes(client, "draining")
+        assert not client.is_ready
+        with pytest.raises(Overloaded) as caught:
+            await client.generate(make_request((1,)))
+        assert caught.value.code == "draining"
+
+
+async def test_a_worker_that_hangs_up_is_not_called_in_a_tight_loop() -> None:
+    num_calls = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal num_calls
+        num_calls += 1
+
+    async with client_of(hang_up):
+        await asyncio.sleep(0.2)
+    assert 1 <= num_calls <= 5  # after 0, 0.02, 0.06, 0.14 s
+
+
+def test_credit_counts_requests_and_tokens() -> None:
+    account = CreditAccount(Grant(2, 10, 0))
+    account.take(make_request(range(6)))
+    with pytest.raises(Overloaded):
+        account.take(make_request(range(5)))
+    account.take(make_request(range(4)))
+    with pytest.raises(Overloaded):
+        account.take(make_request((1,)))
+    account.grant(Grant(1, 10, 2))
+    account.take(make_request((1,)))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), max_size=30), st.integers(1, 5))
+def test_credit_never_overfills_the_queue(turns: list[tuple[int, int]], room: int) -> None:
+    """Whatever part of what was sent the worker has seen when it grants; none starts meanwhile."""
+    account, sent, seen = CreditAccount(Grant(room, 1000, 0)), 0, 0
+    for num_wanted, num_seen in turns:
+        for _ in range(num_wanted):
+            try:
+                account.take(make_request((1,)))
+                sent += 1
+            except Overloaded:
+                assert sent == room  # none is refused while there is room
+        assert sent <= room
+        seen = min(sent, seen + num_seen)
+        account.grant(Grant(room - seen, 1000, seen))
