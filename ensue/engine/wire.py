@@ -68,7 +68,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """A named step of the start; `fraction` of it is done."""
+    """A named step of the start, `fraction` of it done; or `draining`. Until Ready no request is taken."""
 
     phase: str
     fraction: float | None = None
@@ -154,7 +154,7 @@ def decode(kind: int, body: bytes) -> Message:
         raise WireError(f"Unknown kind of message: {kind}.")
     try:
         message: Message = _DECODERS[kind].decode(body)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, EnsueError) as error:  # the last: our types validate themselves
         raise WireError(f"A {_KINDS[kind].__name__} message cannot be read: {error}.") from None
     return message
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +79,13 @@ def test_noise_is_refused_or_is_a_message(kind: int, body: bytes) -> None:
     except wire.WireError:
         return
     assert isinstance(message, Message)
+
+
+def test_values_that_our_own_types_refuse_are_refused() -> None:
+    frame = wire.encode(Add(7, REQUEST))
+    hot = frame.replace(struct.pack(">d", 0.5), struct.pack(">d", 9.0), 1)  # the temperature
+    with pytest.raises(wire.WireError, match="temperature"):
+        wire.decode(hot[4], hot[wire.HEADER.size :])
 
 
 @pytest.mark.parametrize("length", [0, wire.MAX_FRAME_BYTES + 1])
