@@ -14,6 +14,8 @@ from ensue.errors import Overloaded, RequestError
 from ensue.outputs import PROMPT, EngineInfo, EngineStats, FinishReason, Timings, TokenLogprobs, TokenOutput
 from ensue.request import GenerationRequest
 
+MAX_REQUESTS_KEPT = 1000  # for a test to look at; a server that runs for weeks keeps no more
+
 Script = Callable[[GenerationRequest, int], Sequence[int]]  # (request, sample) → tokens; repeated where too short
 
 
@@ -47,7 +49,7 @@ class FakeEngine:
         self._is_closed = False
         self._started_at = time.monotonic()
         self.running: set[FakeGeneration] = set()
-        self.requests: list[GenerationRequest] = []  # all that were accepted
+        self.requests: list[GenerationRequest] = []  # the latest that were accepted
         self.info = EngineInfo(
             max_model_len=max_model_len,
             max_request_tokens=max_model_len,
@@ -83,6 +85,7 @@ class FakeEngine:
             raise self._error
         check(request, self.info)
         self.requests.append(request)
+        del self.requests[:-MAX_REQUESTS_KEPT]
         generation = FakeGeneration(self, self._outputs(request), self._token_delay_s)
         self.running.add(generation)
         return generation
