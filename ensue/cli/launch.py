@@ -64,8 +64,14 @@ def _command(role: str) -> tuple[str, ...]:
 
 
 def find_model(config: Config, on_download: Callable[[str, float], None]) -> ModelSource:
-    """Find, and where needed fetch, the model that the settings name."""
+    """Find, and where needed fetch, the model that the settings name, and read its configuration.
+
+    Raises:
+        StartupError: no such model, or one that cannot be served.
+    """
     from ensue.model import hub
+    from ensue.model.config import load_config
 
     found = hub.resolve(config.engine.model, config.engine.revision, on_download)
+    load_config(found.folder, config.engine.max_model_len)
     return ModelSource(str(found.folder.absolute()), found.name, found.root)
