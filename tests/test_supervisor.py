@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from ensue.child import Event, ExitCode
 from ensue.supervisor import FIRST_BACKOFF_S, HEALTHY_AFTER_S, LONGEST_BACKOFF_S, Backoff, ChildSpec, supervise
+from tests.product.server import is_alive
 
 READY = 'print(\'{"kind": "ready", "text": "%d"}\' % os.getpid(), flush=True)'
 WAIT_FOR_SIGTERM = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); signal.pause()"
@@ -33,14 +33,6 @@ class Recorder:
         self.events.append((role, event))
         if event.kind == "ready":
             self.on_ready(role, int(event.text))
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process runs; one that nobody has waited for yet is dead."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 async def test_children_end_together_when_asked() -> None:

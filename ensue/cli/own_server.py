@@ -25,6 +25,7 @@ async def own_server(config: Config) -> AsyncIterator[str]:
     Raises:
         EnsueError: it ended before it was ready.
     """
+    source = find_model(config, lambda _name, _fraction: None)  # first: it may raise, and then nothing is left behind
     listener, runtime = bind("127.0.0.1", 0), Path(tempfile.mkdtemp(prefix="ensue-"))
     server = replace(config.server, host="127.0.0.1", log_level="error", data_dir=str(runtime), drain_s=2.0)
     config = replace(config, server=server)
@@ -36,9 +37,7 @@ async def own_server(config: Config) -> AsyncIterator[str]:
         if event.kind == "ready":
             ready.set()
 
-    worker, api = child_specs(
-        config, find_model(config, lambda _name, _fraction: None), runtime, listener, is_terminal=False
-    )
+    worker, api = child_specs(config, source, runtime, listener, is_terminal=False)
     running = asyncio.create_task(supervise(worker, api, on_event, config.server.drain_s, stop))
     waiting = asyncio.create_task(ready.wait())
     try:

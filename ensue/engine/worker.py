@@ -154,7 +154,9 @@ class StepLoop:
         match message:
             case _Joined():
                 self._num_adds[client] = 0
-                self._outbox.send(client, Ready(self._engine.info, self._epoch, self._grant(client)))
+                self._outbox.send(
+                    client, Ready(self._engine.info, self._epoch, self._grant(client, self._engine.credit()))
+                )
                 if self._is_draining:
                     self._outbox.send(client, DRAINING)
             case Add(handle, request) if client in self._num_adds:
@@ -185,14 +187,14 @@ class StepLoop:
         by_client: dict[int, list[Output]] = defaultdict(list)
         for output in outputs:
             by_client[output[0][0]].append(output)
-        stats = self._engine.stats()
+        stats, credit = self._engine.stats(), self._engine.credit()
         for client in self._num_adds:
             mine = [(handle, output) for (_, handle), output in by_client[client]]
-            self._outbox.send(client, Step(mine, stats, self._grant(client)))
+            self._outbox.send(client, Step(mine, stats, self._grant(client, credit)))
 
-    def _grant(self, client: int) -> Grant:
+    def _grant(self, client: int, credit: Credit) -> Grant:
         """An equal share of the room for each client that is there."""
-        credit, num_clients = self._engine.credit(), len(self._num_adds)
+        num_clients = len(self._num_adds)
         return Grant(credit.num_requests // num_clients, credit.num_tokens // num_clients, self._num_adds[client])
 
 

@@ -66,6 +66,14 @@ class Server:
         return self.process.wait(30)
 
 
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that nobody has waited for yet is dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
     """Poll until the condition holds; false when the time is over."""
     deadline = time.monotonic() + timeout_s

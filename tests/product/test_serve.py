@@ -12,16 +12,9 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.product.server import Server, running_server, wait_until
+from tests.product.server import Server, is_alive, running_server, wait_until
 
 SEEDED: dict[str, object] = {"model": "ensue-tiny", "prompt": "Once upon a time", "max_tokens": 40, "seed": 11}
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_the_printed_curl_line_works_when_pasted(server: Server) -> None:
