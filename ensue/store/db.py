@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ class Database:
             yield connection
 
     def create_file(self) -> None:
-        """Make SQLite's file, readable by its owner alone, where there is none yet.
+        """Make SQLite's file, readable by its owner alone, where there is none yet, and try a connection.
 
         Raises:
             StartupError: the database cannot be opened.
@@ -64,12 +66,20 @@ class Database:
         try:
             if self._path is not None:
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+                with _alone(self._path):
+                    self._create_sqlite(self._path)
             with self.read() as connection:
                 connection.execute(text("SELECT 1"))
-        except (OSError, DBAPIError) as error:
+        except (OSError, DBAPIError, sqlite3.Error) as error:
             reason = error.strerror if isinstance(error, OSError) else type(error).__name__
             raise StartupError(f"The database {self._shown} cannot be opened: {reason}.") from None
+
+    def _create_sqlite(self, path: Path) -> None:
+        """To be called alone: SQLite turns the write-ahead log on only where no other connection is busy."""
+        if not path.exists():  # else closing it here would drop the locks that this process's connections hold on it
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with closing(self._engine.raw_connection()) as connection:
+            connection.cursor().execute("PRAGMA journal_mode = WAL")  # stays on, in the file
 
     def is_current(self) -> bool:
         """True where no migration is needed. Quick, and does not load Alembic; else see `migrate.upgrade`."""
@@ -100,10 +110,17 @@ def _parse(url: str) -> URL:
         raise ConfigError("database_url must be a URL such as sqlite:////var/lib/ensue/ensue.db.") from None
 
 
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One of all threads and processes at a time, by a lock on a file beside the database."""
+    with open(os.open(f"{path}-lock", os.O_CREAT | os.O_RDWR, 0o600)) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _set_up_sqlite(connection: DBAPIConnection, _: Any) -> None:
     connection.isolation_level = None  # the driver begins nothing on its own; `_begin_sqlite` does
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -33,10 +34,17 @@ def test_a_database_is_current_after_its_upgrade_only(url: str) -> None:
     database.close()
 
 
-def test_processes_that_start_together_upgrade_once(url: str) -> None:
-    databases = [Database(url) for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(upgrade, databases))
+@pytest.mark.parametrize("attempt", range(20))  # what goes wrong here goes wrong now and then
+def test_processes_that_start_together_upgrade_once(url: str, attempt: int) -> None:
+    databases = [Database(url) for _ in range(6)]
+    together = Barrier(len(databases))
+
+    def start(database: Database) -> None:
+        together.wait()
+        upgrade(database)
+
+    with ThreadPoolExecutor(len(databases)) as pool:
+        list(pool.map(start, databases))
     assert all(database.is_current() for database in databases)
     for database in databases:
         database.close()
