@@ -60,7 +60,7 @@ class Answer:
 
     def _scored_prompt(self) -> Logprobs | None:
         """Entries of the whole prompt, made once; its slices come before the first token."""
-        if self._prompt_logprobs is None and self._request.wants_prompt_logprobs:
+        if self._prompt_logprobs is None and self._request.scores_prompt:
             entries = Entries(self._tokenizer, self._request.logprobs or 0)
             self._prompt_logprobs = prompt_logprobs(self._prompt.tokens, self._prompt_scores, entries)
         return self._prompt_logprobs

@@ -53,7 +53,7 @@ def _encode(
     if not request.echo and request.logprobs is None:
         return EncodedPrompt(token_ids)
     text, tokens = _place(prompt, token_ids, tokenizer)
-    return EncodedPrompt(token_ids, text, len(text), tokens if request.wants_prompt_logprobs else ())
+    return EncodedPrompt(token_ids, text, len(text), tokens if request.scores_prompt else ())
 
 
 def _encode_text(text: str, path: str, tokenizer: Tokenizer, limit: int) -> tuple[int, ...]:

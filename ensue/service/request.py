@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ensue.request import BeamParams
 from ensue.sampling_params import SamplingParams
 
 DEFAULT_MAX_TOKENS = 16
@@ -13,22 +14,49 @@ Prompt = str | tuple[int, ...]  # a text, or token ids that are taken as they ar
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """A completion of each prompt, `n` times."""
+    """A completion of each prompt: the best `n` of `num_samples`."""
 
     request_id: str
     prompts: tuple[Prompt, ...]
-    sampling: SamplingParams = field(default_factory=SamplingParams)
+    is_list: bool = False  # the prompts came as a list: errors name `prompt[1]`
+    # ---- the prompt
+    suffix: str | None = None  # the text after the gap that the completion fills
+    truncate_prompt_tokens: int | None = None  # keep the last so many
+    add_special_tokens: bool = True
+    # ---- how much, how many
     max_tokens: int | None = None  # None: DEFAULT_MAX_TOKENS, or what the context leaves
+    min_tokens: int = 0
     n: int = 1
+    best_of: int | None = None  # None: n
+    beam: BeamParams | None = None  # its width is at least n
+    # ---- choosing tokens
+    sampling: SamplingParams = field(default_factory=SamplingParams)  # without bad words: they are texts yet
+    bad_words: tuple[str, ...] = ()
     seed: int | None = None  # None: a fresh one for each prompt
+    # ---- ends
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
-    logprobs: int | None = None
+    include_stop_str_in_output: bool = False
+    # ---- what is returned
     echo: bool = False
-    is_list: bool = False  # the prompts came as a list: errors name `prompt[1]`
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    return_token_ids: bool = False
+    return_tokens_as_token_ids: bool = False  # log-probabilities name tokens `token_id:7`
+    skip_special_tokens: bool = True
+    spaces_between_special_tokens: bool = True  # only without skip_special_tokens
+    # ---- order of service
+    priority: int = 0  # lower first
+    cache_salt: bytes = b""  # only requests with equal salts share cached prompts
     deadline: float | None = None  # time.time() seconds
 
     @property
-    def wants_prompt_logprobs(self) -> bool:
+    def num_samples(self) -> int:
+        """Sequences that grow from each prompt; of beams, those that are returned."""
+        return self.n if self.best_of is None or self.beam is not None else self.best_of
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether log-probabilities of the prompt's own tokens are wanted in `logprobs`."""
         return self.echo and self.logprobs is not None
