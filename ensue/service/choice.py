@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import repeat
 
 from ensue.outputs import FinishReason, TokenOutput
-from ensue.service.logprobs import Entries, HeldLogprobs, Logprobs, Scores, rows
+from ensue.service.logprobs import Entries, HeldLogprobs, Logprobs, PromptLogprobs, Scores, rows
 from ensue.service.prompt import EncodedPrompt
 from ensue.service.request import CompletionRequest
 from ensue.text.detokenizer import DetokenizedToken, Detokenizer, token_name
@@ -29,6 +29,9 @@ class ChoiceDelta:
     logprobs: Logprobs | None
     finish_reason: str | None = None  # once, with the last
     stop_reason: StopReason = None
+    token_ids: tuple[int, ...] | None = None  # where they are asked for
+    prompt_token_ids: tuple[int, ...] | None = None  # with the first, where they are asked for
+    prompt_logprobs: PromptLogprobs | None = None  # with the first, where they are asked for
 
 
 class Choice:

@@ -14,7 +14,7 @@ from ensue.outputs import Usage
 from ensue.served_models import ServedModel
 from ensue.service.answer import Answer
 from ensue.service.choice import ChoiceDelta, StopReason
-from ensue.service.logprobs import Logprobs
+from ensue.service.logprobs import Logprobs, PromptLogprobs
 from ensue.service.merge import merged
 from ensue.service.meter import Meter
 from ensue.service.prompt import encode_prompts
@@ -33,6 +33,9 @@ class FinishedChoice:
     logprobs: Logprobs | None
     finish_reason: str
     stop_reason: StopReason
+    token_ids: tuple[int, ...] | None = None  # these three where they are asked for
+    prompt_token_ids: tuple[int, ...] | None = None
+    prompt_logprobs: PromptLogprobs | None = None
 
 
 class CompletionService:

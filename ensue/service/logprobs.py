@@ -43,6 +43,18 @@ class Logprobs:
         return both
 
 
+@dataclass(frozen=True, slots=True)
+class PromptLogprob:
+    """One likely token at a place in a prompt, or the token that stands there."""
+
+    logprob: float
+    rank: int  # 1 is the likeliest
+    decoded_token: str
+
+
+PromptLogprobs = list[dict[int, PromptLogprob] | None]  # one map of ids per prompt token; None for the first
+
+
 class Scores(NamedTuple):
     """What the engine said of one token; one row of TokenLogprobs."""
 
