@@ -53,6 +53,9 @@ class TokenOutput:
 
     A prompt slice has `sample_index` −1 (`PROMPT`) and covers positions [prompt_start, prompt_start + len(token_ids));
     the first slice starts at 1, as position 0 has no logprob.
+
+    `error_code` says how a sample failed, and it is `no_token_left` where one ended with `length` because its bans
+    and masks left no token to choose: that is no failure, and what was generated stands.
     """
 
     sample_index: int

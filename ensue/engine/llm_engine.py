@@ -83,13 +83,9 @@ class LLMEngine:
         """
         check(request, self.info)
         self._num_arrivals += 1
-        samples = [
-            Sequence(handle, request, sample, self._num_arrivals, self._clock())
-            for sample in range(request.num_samples)
-        ]
-        leader, *siblings = samples
-        leader.siblings = siblings
-        self._requests[handle] = samples
+        leader = Sequence(handle, request, 0, self._num_arrivals, self._clock())
+        leader.siblings = [leader.sibling(sample) for sample in range(1, request.num_samples)]
+        self._requests[handle] = [leader, *leader.siblings]
         self._scheduler.add(leader)
 
     def stop(self, handle: Handle, sample_index: int) -> None:
@@ -138,8 +134,11 @@ class LLMEngine:
             yield self._prompt_slice(sequence, item.scored, result.prompt_logprobs)
         if sequence.num_computed >= sequence.num_prompt_tokens and sequence.siblings:
             self._scheduler.fork(sequence)
-        if result.sampled is not None:
+        if result.sampled is not None and result.sampled.has_token:
             yield self._take(sequence, result.sampled)
+        elif result.sampled is not None:
+            self._finish(sequence, FinishReason.LENGTH)
+            yield self._output(sequence, error_code="no_token_left")
         elif sequence.request.max_tokens == 0 and sequence.num_to_compute == 0:
             yield from self._finish_all(sequence.handle, FinishReason.LENGTH)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ensue.engine.history import History, LogitRules
 from ensue.sampling_params import SamplingParams
 
 
@@ -16,6 +17,16 @@ class SampleRow:
     sample_index: int
     position: int  # absolute position of the token to be chosen
     num_logprobs: int | None = None
+    num_candidates: int = 0  # beam search: the so many likeliest by the log-softmax of the processed logits, no draw
+    rules: LogitRules | None = None
+    banned_ids: tuple[int, ...] = ()  # they would complete a bad word
+    masked_ids: tuple[int, ...] = ()  # end and stop tokens, before min_tokens
+    history: History | None = None
+
+    @property
+    def changes_logits(self) -> bool:
+        """True where one of steps 1 to 6 has work to do."""
+        return bool(self.rules or self.masked_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +38,5 @@ class SampledToken:
     rank: int = 0
     top_ids: tuple[int, ...] = ()
     top_logprobs: tuple[float, ...] = ()
+    has_token: bool = True  # False: the masks left none, the sequence must end
     is_finite: bool = True  # False: the row held a NaN or +inf, the sequence must end with an error

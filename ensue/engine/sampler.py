@@ -16,12 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from ensue.engine.logits import process
 from ensue.engine.rows import SampledToken, SampleRow
 from ensue.model.kernels.sampling import choose_tokens, log_probabilities
 from ensue.model.kernels.vocabulary import NOT_FINITE
 from ensue.outputs import TokenLogprobs
 
 Array = npt.NDArray[Any]
+NO_TOKEN = -2  # instead of a token id: the masks left none
 _SEED_MASK = 2**64 - 1
 _SIGN = 2**63
 
@@ -37,8 +39,8 @@ class Sampler:
             rows: one per row of logits.
         """
         raw = _on_host(logits)  # [num_rows, width]
-        chosen = _choose(raw, rows)
-        asked = [i for i, row in enumerate(rows) if row.num_logprobs is not None and chosen[i] != NOT_FINITE]
+        chosen = _choose_from(raw, rows)
+        asked = [i for i, row in enumerate(rows) if row.num_logprobs is not None and chosen[i] >= 0]
         columns = _columns(raw, asked, chosen[asked], max((rows[i].num_logprobs or 0 for i in asked), default=0))
         results = [_without_logprobs(token_id) for token_id in chosen.tolist()]
         for n, i in enumerate(asked):
@@ -89,7 +91,9 @@ class _Columns:
 
 
 def _without_logprobs(token_id: int) -> SampledToken:
-    return SampledToken(0, is_finite=False) if token_id == NOT_FINITE else SampledToken(token_id)
+    if token_id == NOT_FINITE:
+        return SampledToken(0, is_finite=False)
+    return SampledToken(0, has_token=False) if token_id == NO_TOKEN else SampledToken(token_id)
 
 
 def _on_host(logits: Tensor) -> Array:
@@ -101,6 +105,16 @@ def _on_host(logits: Tensor) -> Array:
 
 def _bits(logits: Array) -> Array:
     return logits.view(np.int32)
+
+
+def _choose_from(raw: Array, rows: Sequence[SampleRow]) -> Array:
+    """All steps: int64 [num_rows], token ids, NOT_FINITE or NO_TOKEN."""
+    processed = process(raw, rows)
+    chosen = _choose(processed, rows)
+    if processed is not raw:
+        chosen[chosen == NOT_FINITE] = NO_TOKEN
+        chosen[~np.isfinite(raw.max(axis=1))] = NOT_FINITE  # also where a ban hides it
+    return chosen
 
 
 def _choose(logits: Array, rows: Sequence[SampleRow]) -> Array:

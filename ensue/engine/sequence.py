@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ensue.engine.history import History, LogitRules
 from ensue.engine.rows import SampledToken, SampleRow
 from ensue.outputs import FinishReason
 from ensue.request import GenerationRequest
@@ -34,9 +36,22 @@ class Sequence:
     num_preemptions: int = 0
     scheduled_at: float | None = None
     first_token_at: float | None = None
+    rules: LogitRules | None = None  # None where no setting changes logits
+    history: History | None = None  # None where no penalty counts tokens
 
     def __post_init__(self) -> None:
-        self.token_ids = [*self.request.prompt_token_ids, *self.request.resumed_token_ids]
+        request = self.request
+        self.token_ids = [*request.prompt_token_ids, *request.resumed_token_ids]
+        if self.rules is None:
+            self.rules, self.history = LogitRules.of(request), History.of(request)
+            self._count(request.resumed_token_ids)
+
+    def sibling(self, sample: int) -> Sequence:
+        """Another sample of the same request, which has generated nothing of its own yet."""
+        history = self.history and self.history.copy()
+        return Sequence(
+            self.handle, self.request, sample, self.arrival, self.added_at, rules=self.rules, history=history
+        )
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -72,24 +87,35 @@ class Sequence:
 
     def sample_row(self) -> SampleRow:
         """How to choose the token after the last one."""
-        request = self.request
+        request, rules = self.request, self.rules
+        is_too_short = self.num_generated < request.min_tokens
         return SampleRow(
             sampling=request.sampling,
             seed=request.seed,
             sample_index=request.first_sample_index + self.sample,
             position=self.num_tokens,
             num_logprobs=request.num_logprobs,
+            rules=rules,
+            banned_ids=rules.banned_after(self.token_ids) if rules else (),
+            masked_ids=(*request.end_token_ids, *request.stop_token_ids) if is_too_short else (),
+            history=self.history,
         )
 
     def append(self, token: SampledToken, max_model_len: int) -> None:
         """Take a chosen token, and finish where the request says so."""
         self.token_ids.append(token.token_id)
+        self._count((token.token_id,))
         request = self.request
         ends = token.token_id in request.end_token_ids or token.token_id in request.stop_token_ids
         if ends and self.num_generated >= request.min_tokens:
             self.finish_reason = FinishReason.STOP
         elif self.num_generated >= request.max_tokens or self.num_tokens >= max_model_len:
             self.finish_reason = FinishReason.LENGTH
+
+    def _count(self, token_ids: Iterable[int]) -> None:
+        if self.history is not None:
+            for token_id in token_ids:
+                self.history.append(token_id)
 
     @property
     def stop_token_id(self) -> int | None:

@@ -19,6 +19,7 @@ from ensue.request import GenerationRequest
 from ensue.sampling_params import SamplingParams
 
 WIDTH, BLOCK_SIZE = 97, 4
+PLAIN = SamplingParams()
 
 
 def mix(*values: int) -> int:
@@ -76,12 +77,18 @@ class ToyRunner:
 
 
 def make_request(
-    prompt: Ordered[int], *, max_tokens: int = 8, num_samples: int = 1, seed: int = 0, **more: object
+    prompt: Ordered[int],
+    *,
+    sampling: SamplingParams = PLAIN,
+    max_tokens: int = 8,
+    num_samples: int = 1,
+    seed: int = 0,
+    **more: object,
 ) -> GenerationRequest:
     return GenerationRequest(
         request_id="r",
         prompt_token_ids=tuple(prompt),
-        sampling=SamplingParams(),
+        sampling=sampling,
         seed=seed,
         max_tokens=max_tokens,
         num_samples=num_samples,

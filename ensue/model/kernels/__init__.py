@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from ensue.model.kernels import attention, rowwise, sampling
+from ensue.model.kernels import attention, changes, rowwise, sampling
 
 _config: Any = numba.config
 # Numba's own pool lets each parallel call wait for milliseconds; torch's threads are OpenMP's, too.
@@ -31,4 +31,5 @@ def warm(element_types: Iterable[type[np.generic]] = ELEMENT_TYPES) -> None:
     for element_type in element_types:
         attention.warm(element_type)
         rowwise.warm(element_type)
+    changes.warm_changes()
     sampling.warm_sampling()
