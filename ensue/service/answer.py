@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from ensue.errors import GenerationFailed, Overloaded, RequestError, RequestTimeout
 from ensue.outputs import PROMPT, FinishReason, TokenOutput, Usage
-from ensue.service.choice import Choice, ChoiceDelta
-from ensue.service.logprobs import Entries, Logprobs, Scores, prompt_logprobs, rows
+from ensue.service.choice import Choice, ChoiceDelta, joined
+from ensue.service.opening import Opening
 from ensue.service.prompt import EncodedPrompt
 from ensue.service.request import CompletionRequest
 from ensue.text.tokenizer import Tokenizer
 
 
+class News(NamedTuple):
+    """What an output of the engine brought."""
+
+    deltas: tuple[ChoiceDelta, ...] = ()
+    ends_sample: bool = False  # by its text, so that the engine has to be told
+
+
 class Answer:
-    """All samples of one prompt."""
+    """All samples of one prompt, and the choices that are made of them.
+
+    Each sample is a choice, told as it comes; but the best of more samples, and beams, are told whole, all at the end.
+    """
 
     def __init__(
         self,
@@ -24,25 +36,32 @@ class Answer:
         tokenizer: Tokenizer,
         stop_names: Mapping[int, str],
     ) -> None:
-        first = number * request.n
-        self.choices = [Choice(first + i, prompt, request, tokenizer, stop_names) for i in range(request.n)]
+        self._first = number * request.n
+        self._samples = [
+            Choice(self._first + i, prompt, request, tokenizer, stop_names) for i in range(request.num_samples)
+        ]
+        self._num_running = len(self._samples)
+        self._begun: set[int] = set()  # samples that were told something of
+        self._kept: list[list[ChoiceDelta]] = [[] for _ in self._samples]  # news that are told at the end
         self._prompt = prompt
         self._request = request
-        self._tokenizer = tokenizer
-        self._prompt_scores: list[Scores] = []
-        self._prompt_logprobs: Logprobs | None = None
+        self._opening = Opening(prompt, request, tokenizer)
         self._num_cached: int | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        return not self._num_running
 
     @property
     def usage(self) -> Usage:
         return Usage(
             prompt_tokens=len(self._prompt.token_ids),
-            completion_tokens=sum(choice.num_tokens for choice in self.choices),
+            completion_tokens=sum(sample.num_tokens for sample in self._samples),
             cached_tokens=self._num_cached or 0,
         )
 
-    def take(self, output: TokenOutput) -> ChoiceDelta | None:
-        """The next output of the generation; returns the news of the choice that it concerns, if there are any.
+    def take(self, output: TokenOutput) -> News:
+        """The next output of the generation.
 
         Raises:
             ServerError: the engine gave a running sample up.
@@ -50,20 +69,35 @@ class Answer:
         if self._num_cached is None:
             self._num_cached = output.num_cached_tokens
         if output.sample_index == PROMPT:
-            assert output.logprobs is not None, "prompt slices bring log-probabilities"
-            self._prompt_scores.extend(rows(output.logprobs))
-            return None
-        choice = self.choices[output.sample_index]
-        if not choice.is_finished and output.finish_reason in (FinishReason.ERROR, FinishReason.ABORT):
+            self._opening.take(output)
+            return News()
+        sample = self._samples[output.sample_index]
+        if sample.is_finished:
+            return News()
+        if output.finish_reason in (FinishReason.ERROR, FinishReason.ABORT):
             raise _failure(output)
-        return choice.take(output, self._scored_prompt())
+        delta = sample.take(output)
+        self._num_running -= sample.is_finished
+        return News(self._told(output.sample_index, delta), sample.is_finished and output.finish_reason is None)
 
-    def _scored_prompt(self) -> Logprobs | None:
-        """Entries of the whole prompt, made once; its slices come before the first token."""
-        if self._prompt_logprobs is None and self._request.scores_prompt:
-            entries = Entries(self._tokenizer, self._request.logprobs or 0)
-            self._prompt_logprobs = prompt_logprobs(self._prompt.tokens, self._prompt_scores, entries)
-        return self._prompt_logprobs
+    def _told(self, sample: int, delta: ChoiceDelta | None) -> tuple[ChoiceDelta, ...]:
+        if delta is None:
+            return ()
+        if self._request.is_told_whole:
+            self._kept[sample].append(delta)
+            return self._best() if self.is_finished else ()
+        if sample in self._begun:
+            return (delta,)
+        self._begun.add(sample)
+        return (self._opening.before(delta),)
+
+    def _best(self) -> tuple[ChoiceDelta, ...]:
+        """The n choices, best first; beams come in their order from the engine."""
+        order: Sequence[int] = range(len(self._samples))
+        if self._request.is_ranked:
+            order = sorted(order, key=lambda sample: -self._samples[sample].mean_logprob)  # stable
+        wholes = (joined(self._kept[sample]) for sample in order[: self._request.n])
+        return tuple(self._opening.before(replace(whole, index=self._first + i)) for i, whole in enumerate(wholes))
 
 
 def _failure(output: TokenOutput) -> RequestError:

@@ -5,19 +5,22 @@ What comes out depends on the tokens alone, not on how they were bundled on thei
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 from ensue.outputs import FinishReason, TokenOutput
-from ensue.service.logprobs import Entries, HeldLogprobs, Logprobs, PromptLogprobs, Scores, rows
+from ensue.service.held import HeldTokens, Released
+from ensue.service.logprobs import Entries, Logprobs, PromptLogprobs, Scores, rows
 from ensue.service.prompt import EncodedPrompt
 from ensue.service.request import CompletionRequest
-from ensue.text.detokenizer import DetokenizedToken, Detokenizer, token_name
+from ensue.text.detokenizer import Decoded, DetokenizedToken, Detokenizer, token_name
 from ensue.text.stop import StopMatcher
 from ensue.text.tokenizer import Tokenizer
 
 StopReason = str | int | None
+
+NO_TOKEN_LEFT = "no_token_left"  # noqa: S105 - a stop reason: bans and masks left nothing to choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,26 @@ class ChoiceDelta:
     prompt_logprobs: PromptLogprobs | None = None  # with the first, where they are asked for
 
 
+def joined(deltas: Sequence[ChoiceDelta]) -> ChoiceDelta:
+    """All news of one choice as one."""
+    logprobs = Logprobs() if any(delta.logprobs is not None for delta in deltas) else None
+    for delta in deltas:
+        if logprobs is not None and delta.logprobs is not None:
+            logprobs.extend(delta.logprobs)
+    first, last = deltas[0], deltas[-1]
+    has_ids = last.token_ids is not None
+    return replace(
+        last,
+        text="".join(delta.text for delta in deltas),
+        logprobs=logprobs,
+        token_ids=tuple(id_ for delta in deltas for id_ in delta.token_ids or ()) if has_ids else None,
+        prompt_token_ids=first.prompt_token_ids,
+        prompt_logprobs=first.prompt_logprobs,
+    )
+
+
 class Choice:
-    """Assembles one choice."""
+    """Assembles one choice, without what an echo puts before it."""
 
     def __init__(
         self,
@@ -53,108 +74,127 @@ class Choice:
         self.num_tokens = 0  # generated, up to and including the one that ended the text
         self.finish_reason: str | None = None
         self._stop_reason: StopReason = None
+        self._sum_logprobs = 0.0
         self._tokenizer = tokenizer
         self._stop_names = stop_names
-        self._detokenizer = Detokenizer(tokenizer, context_ids=prompt.token_ids)
-        self._matcher = StopMatcher(request.stop)
-        self._num_decoded = self._num_shown = 0  # characters
-        self._held = (
-            None
-            if request.logprobs is None
-            else HeldLogprobs(Entries(tokenizer, request.logprobs, first_offset=prompt.num_chars))
+        self._min_tokens = request.min_tokens
+        self._keeps_stop = request.include_stop_str_in_output
+        self._detokenizer = Detokenizer(
+            tokenizer,
+            context_ids=prompt.token_ids,
+            skip_special_tokens=request.skip_special_tokens,
+            spaces_between_special_tokens=request.spaces_between_special_tokens,
         )
-        self._echo = prompt.text if request.echo else None  # until the first delta takes it
+        self._matcher = StopMatcher(request.stop, keeps_stop=self._keeps_stop)
+        self._num_decoded = self._num_shown = 0  # characters
+        self._held = _held_tokens(request, tokenizer, prompt.num_chars)
 
     @property
     def is_finished(self) -> bool:
         return self.finish_reason is not None
 
-    def take(self, output: TokenOutput, prompt_logprobs: Logprobs | None = None) -> ChoiceDelta | None:
-        """The next tokens; returns news if there are any. What comes after the end is dropped.
+    @property
+    def mean_logprob(self) -> float:
+        """Of the counted tokens, the one that ended the text among them; known where the engine tells numbers."""
+        return self._sum_logprobs / max(1, self.num_tokens)
 
-        Args:
-            prompt_logprobs: entries of the echoed prompt, for the first delta.
-        """
+    def take(self, output: TokenOutput) -> ChoiceDelta | None:
+        """The next tokens; returns news if there are any. What comes after the end is dropped."""
         if self.is_finished:
             return None
-        text = self._read(output)
+        text = "".join(self._read(output))
         if not text and not self.is_finished:
             return None
-        return self._delta(text, prompt_logprobs)
+        released = self._release()
+        return ChoiceDelta(
+            self.index, text, released.logprobs, self.finish_reason, self._stop_reason, released.token_ids
+        )
 
-    def _read(self, output: TokenOutput) -> str:
+    # ---- tokens to text that is certain to stay
+
+    def _read(self, output: TokenOutput) -> list[str]:
         ends_by_token = output.finish_reason is FinishReason.STOP
         visible = output.token_ids[:-1] if ends_by_token else output.token_ids
         scores = repeat(None) if output.logprobs is None else rows(output.logprobs)
-        text = ""
+        pieces = []
         for token_id, row in zip(visible, scores, strict=False):
-            text += self._take_token(token_id, row)
+            self._count(row)
+            pieces.append(self._show(self._detokenizer.decode((token_id,))))
             if self.is_finished:  # the engine may have run ahead
-                return text
-        if output.finish_reason is not None:
-            text += self._end(output)
-        return text
+                return pieces
+        if ends_by_token:
+            pieces.append(self._end_by_token(output))
+        elif output.finish_reason is not None:
+            pieces.append(self._end_by_length(output))
+        return pieces
 
-    def _take_token(self, token_id: int, scores: Scores | None) -> str:
+    def _count(self, scores: Scores | None) -> None:
         self.num_tokens += 1
-        if self._held is not None and scores is not None:
-            self._held.take(scores)
-        decoded = self._detokenizer.decode((token_id,))
-        return self._show(decoded.text, decoded.tokens)
-
-    def _show(self, text: str, tokens: tuple[DetokenizedToken, ...]) -> str:
-        """Text that is certain to stay."""
-        self._num_decoded += len(text)
+        if scores is not None:
+            self._sum_logprobs += scores.logprob
         if self._held is not None:
-            self._held.place(tokens)
-        safe = self._matcher.feed(text)
+            self._held.take(scores)
+
+    def _show(self, decoded: Decoded) -> str:
+        self._place(decoded)
+        safe = self._matcher.feed(decoded.text, may_match=self.num_tokens > self._min_tokens)
         self._num_shown += len(safe)
         if self._matcher.matched is not None:
             self._finish("stop", self._matcher.matched.stop)
         return safe
 
-    def _end(self, output: TokenOutput) -> str:
-        """The engine ended the sample: nothing is held back any more."""
-        last = self._detokenizer.flush()
-        text = self._show(last.text, last.tokens)
+    def _place(self, decoded: Decoded) -> str:
+        self._num_decoded += len(decoded.text)
+        if self._held is not None:
+            self._held.place(decoded.tokens)
+        return decoded.text
+
+    # ---- ends
+
+    def _end_by_length(self, output: TokenOutput) -> str:
+        """Nothing is held back any more; a stop string that the last token completed goes first."""
+        text = self._show(self._detokenizer.flush())
         if self.is_finished:
             return text
-        rest = self._matcher.flush()
+        self._finish("length", NO_TOKEN_LEFT if output.error_code == NO_TOKEN_LEFT else None)
+        return text + self._rest("")
+
+    def _end_by_token(self, output: TokenOutput) -> str:
+        """That token is counted and scored; shown is only a stop token, and only where that is asked for."""
+        token_id, stop_id = output.token_ids[-1], output.stop_token_id
+        self._count(None if output.logprobs is None else list(rows(output.logprobs))[-1])
+        is_shown = stop_id is not None and self._keeps_stop
+        text = self._place(self._detokenizer.decode((token_id,), shows_special=True)) if is_shown else ""
+        text += self._place(self._detokenizer.flush())
+        if not is_shown:
+            self._place(Decoded("", (self._hidden(token_id),)))
+        self._finish("stop", stop_id if stop_id is None else self._stop_names.get(stop_id, stop_id))
+        return self._rest(text)
+
+    def _hidden(self, token_id: int) -> DetokenizedToken:
+        return DetokenizedToken(token_id, self._num_decoded, self._num_decoded, token_name(self._tokenizer, token_id))
+
+    def _rest(self, text: str) -> str:
+        """What was held back, and a last text in which no stop string is looked for."""
+        rest = self._matcher.flush() + text
         self._num_shown += len(rest)
-        if output.finish_reason is FinishReason.STOP:
-            self._take_hidden(output)
-        self._finish(*self._engine_reason(output))
-        return text + rest
-
-    def _take_hidden(self, output: TokenOutput) -> None:
-        """The token that ended the text: counted and scored, not shown."""
-        self.num_tokens += 1
-        if self._held is not None and output.logprobs is not None:
-            token_id = output.token_ids[-1]
-            name = token_name(self._tokenizer, token_id)
-            self._held.take(list(rows(output.logprobs))[-1])
-            self._held.place((DetokenizedToken(token_id, self._num_decoded, self._num_decoded, name),))
-
-    def _engine_reason(self, output: TokenOutput) -> tuple[str, StopReason]:
-        if output.finish_reason is not FinishReason.STOP:
-            return "length", None
-        stop_id = output.stop_token_id
-        return "stop", stop_id if stop_id is None else self._stop_names.get(stop_id, stop_id)
+        return rest
 
     def _finish(self, reason: str, stop_reason: StopReason) -> None:
         self.finish_reason, self._stop_reason = reason, stop_reason
         if self._held is not None:  # characters of a split token may still be on their way
             self._held.place(self._detokenizer.flush().tokens)
 
-    def _delta(self, text: str, prompt_logprobs: Logprobs | None) -> ChoiceDelta:
-        logprobs = self._release()
-        if self._echo is not None:
-            text, self._echo = self._echo + text, None
-            if logprobs is not None and prompt_logprobs is not None:
-                logprobs = prompt_logprobs.joined(logprobs)
-        return ChoiceDelta(self.index, text, logprobs, self.finish_reason, self._stop_reason)
-
-    def _release(self) -> Logprobs | None:
+    def _release(self) -> Released:
         if self._held is None:
-            return None
+            return Released()
         return self._held.release_all(self._num_shown) if self.is_finished else self._held.release(self._num_shown)
+
+
+def _held_tokens(request: CompletionRequest, tokenizer: Tokenizer, first_offset: int) -> HeldTokens | None:
+    """None where nothing is asked for but text."""
+    if request.logprobs is None:
+        return HeldTokens(None, has_ids=True) if request.return_token_ids else None
+    names_ids = request.return_tokens_as_token_ids
+    entries = Entries(tokenizer, request.logprobs, first_offset, names_ids=names_ids)
+    return HeldTokens(entries, has_ids=request.return_token_ids)

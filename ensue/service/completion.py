@@ -13,13 +13,12 @@ from ensue.metrics import Metrics
 from ensue.outputs import Usage
 from ensue.served_models import ServedModel
 from ensue.service.answer import Answer
-from ensue.service.choice import ChoiceDelta, StopReason
+from ensue.service.choice import ChoiceDelta, StopReason, joined
 from ensue.service.logprobs import Logprobs, PromptLogprobs
 from ensue.service.merge import merged
 from ensue.service.meter import Meter
-from ensue.service.prompt import encode_prompts
 from ensue.service.request import CompletionRequest
-from ensue.service.resolve import generation_requests, stop_names
+from ensue.service.resolve import resolve
 
 NUM_ENCODERS = 2  # threads
 
@@ -53,16 +52,18 @@ class CompletionService:
         """
         info, meter = model.engine.info, Meter(self._metrics, model.name)
         loop = asyncio.get_running_loop()
-        prompts = await loop.run_in_executor(self._encoders, encode_prompts, request, model.tokenizer, info)
-        names = stop_names(request, model.tokenizer)
+        resolved = await loop.run_in_executor(self._encoders, resolve, request, model.tokenizer, info)
         generations: list[Generation] = []
         try:
-            for generation_request in generation_requests(request, prompts, model, info, names):
+            for generation_request in resolved.generations:
                 generations.append(await model.engine.generate(generation_request))
         except BaseException:
             await _close(generations)
             raise
-        answers = [Answer(i, prompt, request, model.tokenizer, names) for i, prompt in enumerate(prompts)]
+        answers = [
+            Answer(i, prompt, request, model.tokenizer, resolved.stop_names)
+            for i, prompt in enumerate(resolved.prompts)
+        ]
         return Completion(answers, generations, meter, info.fingerprint)
 
     def close(self) -> None:
@@ -95,7 +96,7 @@ class Completion:
         deltas: dict[int, list[ChoiceDelta]] = {}
         async for delta in self:
             deltas.setdefault(delta.index, []).append(delta)
-        return [_joined(deltas[index]) for index in sorted(deltas)]
+        return [_finished(deltas[index]) for index in sorted(deltas)]
 
     async def aclose(self) -> None:
         """Cancel what still runs, within one step. Idempotent."""
@@ -105,31 +106,34 @@ class Completion:
         self._meter.end(self.usage)
 
     async def _read(self) -> AsyncGenerator[ChoiceDelta, None]:
-        num_running = sum(len(answer.choices) for answer in self._answers)
+        num_running = len(self._answers)
         async for number, output in self._outputs:
-            delta = self._answers[number].take(output)
-            if delta is None:
-                continue
-            if delta.finish_reason is not None:
-                num_running -= 1
-                if output.finish_reason is None:  # ended here, by a stop string
-                    self._generations[number].stop(output.sample_index)
-            self._meter.note(delta)
-            yield delta
+            answer = self._answers[number]
+            news = answer.take(output)
+            if news.ends_sample:
+                self._generations[number].stop(output.sample_index)
+            num_running -= answer.is_finished and bool(news.deltas)  # nothing comes after an answer's end
+            for delta in news.deltas:
+                self._meter.note(delta)
+                yield delta
             if not num_running:
                 return
         raise GenerationFailed("The engine ended a generation without a reason.")
 
 
-def _joined(deltas: Sequence[ChoiceDelta]) -> FinishedChoice:
-    last = deltas[-1]
-    assert last.finish_reason is not None, "a choice ends with its reason"
-    logprobs = None if last.logprobs is None else Logprobs()
-    for delta in deltas:
-        if logprobs is not None and delta.logprobs is not None:
-            logprobs.extend(delta.logprobs)
-    text = "".join(delta.text for delta in deltas)
-    return FinishedChoice(last.index, text, logprobs, last.finish_reason, last.stop_reason)
+def _finished(deltas: Sequence[ChoiceDelta]) -> FinishedChoice:
+    whole = joined(deltas)
+    assert whole.finish_reason is not None, "a choice ends with its reason"
+    return FinishedChoice(
+        whole.index,
+        whole.text,
+        whole.logprobs,
+        whole.finish_reason,
+        whole.stop_reason,
+        whole.token_ids,
+        whole.prompt_token_ids,
+        whole.prompt_logprobs,
+    )
 
 
 async def _close(generations: Sequence[Generation]) -> None:

@@ -1,15 +1,14 @@
-"""The log-probabilities of an answer, as parallel lists, held back until their text is out."""
+"""The log-probabilities of an answer: entries of parallel lists, and the maps of a prompt's likely tokens."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ensue.outputs import TokenLogprobs
-from ensue.text.detokenizer import DetokenizedToken, token_name
+from ensue.text.detokenizer import DetokenizedToken, id_name, token_name
 from ensue.text.tokenizer import Tokenizer
 
 LOWEST = -9999.0  # how −inf is written: JSON has no infinity
@@ -61,78 +60,76 @@ class Scores(NamedTuple):
     logprob: float
     top_ids: tuple[int, ...]
     top_logprobs: tuple[float, ...]
+    rank: int
 
 
 def rows(columns: TokenLogprobs) -> Iterator[Scores]:
-    return map(Scores, columns.chosen, columns.top_ids, columns.top_logprobs)
+    return map(Scores, columns.chosen, columns.top_ids, columns.top_logprobs, columns.rank)
 
 
 class Entries:
     """Writes the entries of one text: names, numbers and offsets."""
 
-    def __init__(self, tokenizer: Tokenizer, num_top: int, first_offset: int = 0) -> None:
+    def __init__(self, tokenizer: Tokenizer, num_top: int, first_offset: int = 0, *, names_ids: bool = False) -> None:
+        """
+        Args:
+            names_ids: tokens are named by their ids, `token_id:7`.
+        """
         self._tokenizer = tokenizer
         self._num_top = num_top
         self._first_offset = first_offset
+        self._names_ids = names_ids
 
     def add(self, logprobs: Logprobs, token: DetokenizedToken, scores: Scores) -> None:
         """Append one entry; the chosen token has the same number in both places."""
         chosen = _finite(scores.logprob)
         top = self._top(token, scores, chosen)
-        logprobs.append(token.name, chosen, top, self._first_offset + token.start)
+        logprobs.append(self._chosen_name(token), chosen, top, self._first_offset + token.start)
+
+    def add_first(self, logprobs: Logprobs, token: DetokenizedToken) -> None:
+        """Append the entry of a prompt's first token: nothing comes before it, so it has no number."""
+        logprobs.append(self._chosen_name(token), None, None, self._first_offset + token.start)
 
     def _top(self, token: DetokenizedToken, scores: Scores, chosen: float) -> dict[str, float]:
         top: dict[str, float] = {}
         for token_id, logprob in zip(scores.top_ids[: self._num_top], scores.top_logprobs, strict=False):
             is_chosen = token_id == token.token_id
-            name = token.name if is_chosen else token_name(self._tokenizer, token_id)
+            name = self._chosen_name(token) if is_chosen else self._name(token_id)
             top.setdefault(name, chosen if is_chosen else _finite(logprob))  # sorted: the first of a name is the larger
-        top.setdefault(token.name, chosen)
+        top.setdefault(self._chosen_name(token), chosen)
         return top
 
+    def _chosen_name(self, token: DetokenizedToken) -> str:
+        return id_name(token.token_id) if self._names_ids else token.name
 
-def prompt_logprobs(tokens: Iterable[DetokenizedToken], scores: Iterable[Scores], entries: Entries) -> Logprobs:
-    """The entries of a prompt; nothing comes before its first token, so that one has no number."""
+    def _name(self, token_id: int) -> str:
+        return id_name(token_id) if self._names_ids else token_name(self._tokenizer, token_id)
+
+
+def prompt_entries(tokens: Iterable[DetokenizedToken], scores: Iterable[Scores], entries: Entries) -> Logprobs:
+    """The entries of a prompt."""
     logprobs, remaining = Logprobs(), iter(tokens)
-    first = next(remaining)
-    logprobs.append(first.name, None, None, first.start)
+    entries.add_first(logprobs, next(remaining))
     for token, row in zip(remaining, scores, strict=True):
         entries.add(logprobs, token, row)
     return logprobs
 
 
-class HeldLogprobs:
-    """Entries of one completion, given out with the text that they belong to."""
+def prompt_maps(
+    token_ids: Sequence[int], scores: Iterable[Scores], num_top: int, tokenizer: Tokenizer
+) -> PromptLogprobs:
+    """For each prompt token the likeliest at its place, best first, and the token itself."""
+    return [None, *(_map(id_, row, num_top, tokenizer) for id_, row in zip(token_ids[1:], scores, strict=True))]
 
-    def __init__(self, entries: Entries) -> None:
-        self._entries = entries
-        self._unplaced: deque[Scores] = deque()  # of tokens whose text is not certain yet
-        self._placed: deque[tuple[DetokenizedToken, Scores]] = deque()
 
-    def take(self, scores: Scores) -> None:
-        """The numbers of the next token."""
-        self._unplaced.append(scores)
-
-    def place(self, tokens: Iterable[DetokenizedToken]) -> None:
-        """Say where the oldest tokens without a place stand."""
-        self._placed.extend((token, self._unplaced.popleft()) for token in tokens)
-
-    def release(self, num_chars: int) -> Logprobs:
-        """The entries whose characters are all among the first `num_chars`."""
-        logprobs = Logprobs()
-        while self._placed and self._placed[0][0].end <= num_chars:
-            self._entries.add(logprobs, *self._placed.popleft())
-        return logprobs
-
-    def release_all(self, num_chars: int) -> Logprobs:
-        """All entries of a text that ends here; a token goes with the text cut away unless a character of it stays."""
-        logprobs = Logprobs()
-        for token, scores in self._placed:
-            if token.end > token.start >= num_chars:
-                break
-            self._entries.add(logprobs, token, scores)
-        self._placed.clear()
-        return logprobs
+def _map(token_id: int, scores: Scores, num_top: int, tokenizer: Tokenizer) -> dict[int, PromptLogprob]:
+    likeliest = zip(scores.top_ids[:num_top], scores.top_logprobs, strict=False)
+    numbers = {id_: (logprob, rank) for rank, (id_, logprob) in enumerate(likeliest, start=1)}
+    numbers[token_id] = (scores.logprob, scores.rank)
+    return {
+        id_: PromptLogprob(_finite(logprob), rank, token_name(tokenizer, id_))
+        for id_, (logprob, rank) in numbers.items()
+    }
 
 
 def _finite(logprob: float) -> float:

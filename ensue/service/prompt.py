@@ -1,13 +1,16 @@
-"""A prompt as token ids and as text: encoding, the checks on both, and where each of its tokens stands in the text."""
+"""A prompt to token ids: encoding, the gap before a suffix, truncation, and the checks on all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ensue.errors import ContextLengthExceeded, InvalidRequest
+from ensue.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
 from ensue.outputs import EngineInfo
+from ensue.service.prompt_text import placed
 from ensue.service.request import CompletionRequest, Prompt
-from ensue.text.detokenizer import DetokenizedToken, Detokenizer
+from ensue.text.detokenizer import DetokenizedToken
+from ensue.text.fim import FimFormat, fim_format, suffix_ids
 from ensue.text.tokenizer import Tokenizer
 
 
@@ -16,9 +19,10 @@ class EncodedPrompt:
     """One prompt, ready for an engine. Its text and its tokens' places are kept only where an answer needs them."""
 
     token_ids: tuple[int, ...]
-    text: str = ""
+    text: str = ""  # without a suffix
     num_chars: int = 0
-    tokens: tuple[DetokenizedToken, ...] = ()
+    tokens: tuple[DetokenizedToken, ...] = ()  # of the text
+    end_token_ids: tuple[int, ...] = ()  # that end the text which fills the gap
 
 
 def context_length(info: EngineInfo) -> int:
@@ -30,45 +34,141 @@ def encode_prompts(request: CompletionRequest, tokenizer: Tokenizer, info: Engin
     """Encode and check all prompts. Takes time, so it belongs off the event loop.
 
     Raises:
-        InvalidRequest: an id out of range, or an empty prompt.
+        InvalidRequest: an id out of range, an empty prompt, a truncation or a suffix that is not possible here.
+        UnsupportedParameter: a suffix, and the model knows no gaps.
         ContextLengthExceeded: a prompt, or a prompt with `max_tokens`, is too long.
     """
-    return [_encode(prompt, _path(request, i), request, tokenizer, info) for i, prompt in enumerate(request.prompts)]
+    _check_truncation(request.truncate_prompt_tokens, context_length(info))
+    encoder: PlainEncoder = (
+        GapEncoder(request, tokenizer, info) if request.suffix else PlainEncoder(request, tokenizer, info)
+    )
+    return [encoder.encode(prompt, _path(request, i)) for i, prompt in enumerate(request.prompts)]
 
 
 def _path(request: CompletionRequest, index: int) -> str:
     return f"prompt[{index}]" if request.is_list else "prompt"
 
 
-def _encode(
-    prompt: Prompt, path: str, request: CompletionRequest, tokenizer: Tokenizer, info: EngineInfo
-) -> EncodedPrompt:
-    limit = context_length(info)
-    if isinstance(prompt, str):
-        token_ids = _encode_text(prompt, path, tokenizer, limit)
-    else:
-        token_ids = prompt
-        _check_ids(token_ids, path, info.logits_width)
-    _check_length(len(token_ids), path, request.max_tokens, limit)
-    if not request.echo and request.logprobs is None:
-        return EncodedPrompt(token_ids)
-    text, tokens = _place(prompt, token_ids, tokenizer)
-    return EncodedPrompt(token_ids, text, len(text), tokens if request.scores_prompt else ())
+class PlainEncoder:
+    """Encodes the prompts of one request."""
+
+    def __init__(self, request: CompletionRequest, tokenizer: Tokenizer, info: EngineInfo) -> None:
+        self._request = request
+        self._tokenizer = tokenizer
+        self._limit = context_length(info)
+        self._width = info.logits_width
+
+    def encode(self, prompt: Prompt, path: str) -> EncodedPrompt:
+        all_ids = self._ids(prompt, path)
+        token_ids = truncated(all_ids, self._request.truncate_prompt_tokens, self._tokenizer.bos_token_id)
+        is_whole = len(token_ids) == len(all_ids)
+        return self._checked(token_ids, prompt if is_whole else token_ids, path)
+
+    def _ids(self, prompt: Prompt, path: str) -> tuple[int, ...]:
+        if isinstance(prompt, str):
+            return self._encode_text(prompt, path)
+        _check_ids(prompt, path, self._width)
+        return prompt
+
+    def _encode_text(self, text: str, path: str) -> tuple[int, ...]:
+        self._check_characters(len(text), path)
+        token_ids = self._tokenizer.encode(text, add_special_tokens=self._request.add_special_tokens)
+        bos = self._tokenizer.bos_token_id
+        if not token_ids and not text and bos is not None:
+            token_ids = [bos]
+        if not token_ids:
+            why = "this model has no token that begins a text"
+            raise InvalidRequest(f"The prompt must not be empty: {why}.", param=path)
+        return tuple(token_ids)
+
+    def _check_characters(self, num_chars: int, path: str) -> None:
+        """Refuse what cannot fit before time is spent on it."""
+        longest = self._tokenizer.longest_token_chars
+        is_cut = self._request.truncate_prompt_tokens is not None
+        if not is_cut and longest is not None and num_chars > self._limit * longest:
+            raise _too_long(self._limit, f"the prompt has {num_chars} characters, which are more tokens", path)
+
+    def _checked(
+        self, token_ids: tuple[int, ...], shown: Prompt, path: str, end_token_ids: tuple[int, ...] = ()
+    ) -> EncodedPrompt:
+        """
+        Args:
+            shown: what an echo shows: a text, or the ids to decode.
+        """
+        request = self._request
+        _check_length(len(token_ids), path, request.max_tokens, self._limit)
+        if not request.echo and request.logprobs is None:
+            return EncodedPrompt(token_ids, end_token_ids=end_token_ids)
+        if isinstance(shown, str) and not request.scores_prompt:
+            return EncodedPrompt(token_ids, shown, len(shown), (), end_token_ids)
+        text, tokens = placed(shown, token_ids, request, self._tokenizer)
+        return EncodedPrompt(token_ids, text, len(text), tokens, end_token_ids)
 
 
-def _encode_text(text: str, path: str, tokenizer: Tokenizer, limit: int) -> tuple[int, ...]:
-    longest = tokenizer.longest_token_chars
-    if longest is not None and len(text) > limit * longest:
-        raise _too_long(limit, f"the prompt has {len(text)} characters, which are more tokens", path)
-    token_ids = tokenizer.encode(text)
-    if not token_ids and not text and tokenizer.bos_token_id is not None:
-        token_ids = [tokenizer.bos_token_id]
-    if not token_ids:
-        raise InvalidRequest("The prompt must not be empty: this model has no token that begins a text.", param=path)
-    return tuple(token_ids)
+class GapEncoder(PlainEncoder):
+    """Encodes prompts with the request's suffix, in the model's own format for gaps."""
+
+    def __init__(self, request: CompletionRequest, tokenizer: Tokenizer, info: EngineInfo) -> None:
+        super().__init__(request, tokenizer, info)
+        assert request.suffix, "there is a gap to fill"
+        if request.scores_prompt:
+            raise InvalidRequest("logprobs with echo is not possible with a suffix.", param="logprobs")
+        self._suffix = request.suffix
+        self._format = self._find_format()
+        self._check_characters(len(self._suffix), "suffix")
+        self._suffix_ids = suffix_ids(self._suffix, tokenizer)
+        self._leading = tokenizer.leading_token_ids if request.add_special_tokens else ()
+
+    def encode(self, prompt: Prompt, path: str) -> EncodedPrompt:
+        if not isinstance(prompt, str):
+            raise InvalidRequest("suffix is for prompts that are texts, not token ids.", param="suffix")
+        self._check_characters(len(prompt) + len(self._suffix), path)
+        all_ids = tuple(self._tokenizer.encode(prompt, add_special_tokens=False))
+        kept_ids = self._kept(all_ids)
+        token_ids = (*self._leading, *self._format.join(kept_ids, self._suffix_ids))
+        shown = prompt if len(kept_ids) == len(all_ids) else kept_ids
+        return self._checked(token_ids, shown, path, self._format.end_token_ids)
+
+    def _find_format(self) -> FimFormat:
+        found = fim_format(self._tokenizer)
+        if found is None:
+            raise UnsupportedParameter("This model was not taught to fill gaps: it takes no suffix.", param="suffix")
+        return found
+
+    def _kept(self, token_ids: tuple[int, ...]) -> tuple[int, ...]:
+        """The end of the text before the gap: what truncation leaves beside the suffix and the special tokens."""
+        limit = self._request.truncate_prompt_tokens
+        if limit is None:
+            return token_ids
+        num_others = len(self._leading) + len(self._format.join((), self._suffix_ids))
+        if num_others > limit:
+            why = f"the suffix and its special tokens have {num_others} tokens, and they are not truncated"
+            raise InvalidRequest(f"truncate_prompt_tokens is too small: {why}.", param="truncate_prompt_tokens")
+        return _last(token_ids, limit - num_others)
 
 
-def _check_ids(token_ids: tuple[int, ...], path: str, width: int) -> None:
+def truncated(token_ids: tuple[int, ...], limit: int | None, bos: int | None) -> tuple[int, ...]:
+    """The last `limit` ids; a leading BOS is one of them."""
+    if limit is None or len(token_ids) <= limit:
+        return token_ids
+    if token_ids[0] == bos:
+        return (token_ids[0], *_last(token_ids, limit - 1))
+    return _last(token_ids, limit)
+
+
+def _last(token_ids: tuple[int, ...], count: int) -> tuple[int, ...]:
+    return token_ids[max(0, len(token_ids) - count) :]
+
+
+def _check_truncation(limit: int | None, context: int) -> None:
+    if limit is not None and not 1 <= limit <= context:
+        raise InvalidRequest(
+            f"truncate_prompt_tokens must be from 1 to the model's context length, {context}.",
+            param="truncate_prompt_tokens",
+        )
+
+
+def _check_ids(token_ids: Sequence[int], path: str, width: int) -> None:
     if min(token_ids) >= 0 and max(token_ids) < width:
         return
     index = next(i for i, token_id in enumerate(token_ids) if not 0 <= token_id < width)
@@ -84,30 +184,3 @@ def _check_length(num_tokens: int, path: str, max_tokens: int | None, limit: int
 
 def _too_long(limit: int, why: str, param: str) -> ContextLengthExceeded:
     return ContextLengthExceeded(f"This model's maximum context length is {limit} tokens; {why}.", param=param)
-
-
-def _place(
-    prompt: Prompt, token_ids: tuple[int, ...], tokenizer: Tokenizer
-) -> tuple[str, tuple[DetokenizedToken, ...]]:
-    """The prompt's text, exactly as given where it was a text, and the place of each token in it."""
-    if not isinstance(prompt, str):
-        return _decode(token_ids, tokenizer, skip_special_tokens=True)
-    decoded, tokens = _decode(token_ids, tokenizer, skip_special_tokens=False)
-    num_added = len(decoded) - len(prompt)  # characters of special tokens that encoding put before the text
-    if not decoded.endswith(prompt):  # a normalizer changed the text: the places are the nearest there are
-        decoded, tokens = _decode(token_ids, tokenizer, skip_special_tokens=True)
-        num_added = 0
-    return prompt, tuple(_shift(token, num_added, len(prompt)) for token in tokens)
-
-
-def _shift(token: DetokenizedToken, num_added: int, num_chars: int) -> DetokenizedToken:
-    start, end = (min(max(place - num_added, 0), num_chars) for place in (token.start, token.end))
-    return token._replace(start=start, end=end)
-
-
-def _decode(
-    token_ids: tuple[int, ...], tokenizer: Tokenizer, *, skip_special_tokens: bool
-) -> tuple[str, tuple[DetokenizedToken, ...]]:
-    detokenizer = Detokenizer(tokenizer, skip_special_tokens=skip_special_tokens)
-    first, last = detokenizer.decode(token_ids), detokenizer.flush()
-    return first.text + last.text, first.tokens + last.tokens

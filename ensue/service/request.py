@@ -57,6 +57,27 @@ class CompletionRequest:
         return self.n if self.best_of is None or self.beam is not None else self.best_of
 
     @property
+    def is_ranked(self) -> bool:
+        """Whether the best n of more samples are asked for."""
+        return self.beam is None and self.num_samples > self.n
+
+    @property
+    def is_told_whole(self) -> bool:
+        """Whether choices are known only when all samples have ended."""
+        return self.beam is not None or self.is_ranked
+
+    @property
     def scores_prompt(self) -> bool:
         """Whether log-probabilities of the prompt's own tokens are wanted in `logprobs`."""
         return self.echo and self.logprobs is not None
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """What the engine must tell of each generated token; ranking needs the token's own number."""
+        return 0 if self.logprobs is None and self.is_ranked else self.logprobs
+
+    @property
+    def num_prompt_logprobs(self) -> int | None:
+        """What the engine must tell of each prompt token: the larger of the two needs."""
+        needs = [self.prompt_logprobs, self.logprobs if self.scores_prompt else None]
+        return max((need for need in needs if need is not None), default=None)

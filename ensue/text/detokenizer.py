@@ -48,14 +48,24 @@ class Detokenizer:
     """Decodes one text; equal to `Tokenizer.decode` of all its ids, however they are cut."""
 
     def __init__(
-        self, tokenizer: Tokenizer, *, context_ids: Iterable[int] = (), skip_special_tokens: bool = True
+        self,
+        tokenizer: Tokenizer,
+        *,
+        context_ids: Iterable[int] = (),
+        skip_special_tokens: bool = True,
+        spaces_between_special_tokens: bool = False,
     ) -> None:
         """
         Args:
             context_ids: the ids before this text; where they show anything, a leading space stays.
+            spaces_between_special_tokens: a space goes before a special token that follows another, where both are
+                shown; it belongs to the second.
         """
         self._tokenizer = tokenizer
-        self._skipped = tokenizer.special_token_ids if skip_special_tokens else frozenset()
+        self._special = tokenizer.special_token_ids
+        self._skipped = self._special if skip_special_tokens else frozenset()
+        self._has_spaces = spaces_between_special_tokens and not skip_special_tokens
+        self._is_after_special = False
         self._is_at_start = not any(i not in self._skipped and tokenizer.token_bytes(i) for i in context_ids)
         self._reader = tokenizer.utf8_reader()
         self._num_chars = 0  # of the text so far
@@ -65,9 +75,13 @@ class Detokenizer:
         self._num_bytes = 0
         self._char_ends: list[int] = []
 
-    def decode(self, token_ids: Iterable[int]) -> Decoded:
-        """Take the next tokens."""
-        return self._news("".join([self._take(token_id) for token_id in token_ids]))
+    def decode(self, token_ids: Iterable[int], *, shows_special: bool = False) -> Decoded:
+        """Take the next tokens.
+
+        Args:
+            shows_special: special ones among them are shown even where they are skipped elsewhere.
+        """
+        return self._news("".join([self._take(token_id, shows_special) for token_id in token_ids]))
 
     def flush(self) -> Decoded:
         """End the text: what is left of a character becomes U+FFFD."""
@@ -77,8 +91,8 @@ class Detokenizer:
         tokens, self._settled = tuple(self._settled), []
         return Decoded(text, tokens)
 
-    def _take(self, token_id: int) -> str:
-        data, name = self._shown(token_id)
+    def _take(self, token_id: int, shows_special: bool) -> str:
+        data, name = self._shown(token_id, shows_special)
         text = None if self._waiting else whole_text(data)
         if text is not None:  # nearly always
             start, self._num_chars = self._num_chars, self._num_chars + len(text)
@@ -88,16 +102,18 @@ class Detokenizer:
         self._waiting.append(_Waiting(token_id, start, self._num_bytes, name))
         return self._place(self._reader.read(data))
 
-    def _shown(self, token_id: int) -> tuple[bytes, str]:
+    def _shown(self, token_id: int, shows_special: bool) -> tuple[bytes, str]:
         """What a token adds to the text, and its name."""
-        if token_id in self._skipped:
-            return b"", token_name(self._tokenizer, token_id)
+        is_after_special, self._is_after_special = self._is_after_special, token_id in self._special
         data = self._tokenizer.token_bytes(token_id)
-        if self._is_at_start and data:
+        if not data or (token_id in self._skipped and not shows_special):
+            return b"", token_name(self._tokenizer, token_id)
+        if self._is_at_start:
             self._is_at_start = False
             data = self._tokenizer.token_bytes(token_id, begins_text=True)
-            return data, _name_of(data)
-        return data, token_name(self._tokenizer, token_id)
+        if self._has_spaces and is_after_special and self._is_after_special:
+            data = b" " + data
+        return data, _name_of(data)
 
     def _place(self, characters: Iterable[Character]) -> str:
         """Add characters to the text, and settle the tokens that are wholly in it."""
@@ -121,8 +137,12 @@ def token_name(tokenizer: Tokenizer, token_id: int) -> str:
     """How log-probabilities name a token that stands within a text."""
     text = tokenizer.token_text(token_id)
     if text is None:
-        return f"token_id:{token_id}"
+        return id_name(token_id)
     return text if token_id in tokenizer.special_token_ids else _name_of(tokenizer.token_bytes(token_id))
+
+
+def id_name(token_id: int) -> str:
+    return f"token_id:{token_id}"
 
 
 def _name_of(data: bytes) -> str:

@@ -35,17 +35,45 @@ class StopMatcher:
     a stop string is held back.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], *, keeps_stop: bool = False) -> None:
+        """
+        Args:
+            keeps_stop: the text ends after the stop string, not before it; then nothing need be held back.
+        """
         self.matched: StopMatch | None = None
+        self._keeps_stop = keeps_stop
         self._root = _build(stops)
         self._node = self._root
         self._held = ""
         self._num_chars = 0
 
-    def feed(self, text: str) -> str:
-        """Take the next piece; returns text that no match can reach any more, nothing after a match."""
+    def feed(self, text: str, *, may_match: bool = True) -> str:
+        """Take the next piece; returns text that no match can reach any more, nothing after a match.
+
+        Args:
+            may_match: stop strings that end in this piece count; those that only begin in it always do.
+        """
         if self.matched is not None:
             return ""
+        if not self._root.children:
+            return text
+        found = self._read(text)
+        held = self._held + text
+        if found and may_match:
+            self.matched = min(found, key=lambda match: (match.start, -match.end))
+            cut = self.matched.end if self._keeps_stop else self.matched.start
+            return held[: cut - (self._num_chars - len(held))]
+        safe = len(held) - (0 if self._keeps_stop else self._node.depth)
+        self._held = held[safe:]
+        return held[:safe]
+
+    def flush(self) -> str:
+        """End the text: nothing more can complete what was held back."""
+        held, self._held = self._held, ""
+        return "" if self.matched is not None else held
+
+    def _read(self, text: str) -> list[StopMatch]:
+        """Go on to the longest prefix that is still alive; returns what ended in this piece."""
         found: list[StopMatch] = []
         for character in text:
             self._num_chars += 1
@@ -55,18 +83,9 @@ class StopMatcher:
                 assert node.stop is not None
                 found.append(StopMatch(node.stop, self._num_chars - node.depth, self._num_chars))
                 node = node.suffix
-        held = self._held + text
-        if found:
-            self.matched = min(found, key=lambda match: (match.start, -match.end))
-            return held[: self.matched.start - (self._num_chars - len(held))]
-        safe = len(held) - self._node.depth
-        self._held = held[safe:]
-        return held[:safe]
-
-    def flush(self) -> str:
-        """End the text: nothing more can complete what was held back."""
-        held, self._held = self._held, ""
-        return "" if self.matched is not None else held
+        while self._node.fallback is not None and not self._node.children:  # a whole stop string grows no more
+            self._node = self._node.fallback
+        return found
 
     def _next(self, character: str) -> _Node:
         node: _Node | None = self._node

@@ -15,6 +15,7 @@ from ensue.text.tokenizer_files import (
     Settings,
     declared_tokens,
     find_chat_template,
+    find_fim_template,
     named_tokens,
     read_settings,
     unnamed_tokens,
@@ -36,7 +37,7 @@ class Tokenizer:
             settings: the content of tokenizer_config.json.
 
         Raises:
-            ModelError: the decoder is of no family that we can stream.
+            ModelError: the decoder is of no family that we can stream, or the `fim_template` is malformed.
         """
         backend.no_truncation()
         backend.no_padding()
@@ -46,6 +47,7 @@ class Tokenizer:
         self.bos_token, self.eos_token = map(self.special_tokens.get, ("bos_token", "eos_token"))
         self.special_token_ids = self._add_special_tokens(settings)
         self.chat_template = chat_template
+        self.fim_template = find_fim_template(settings)
         self.vocab_size: int = backend.get_vocab_size(with_added_tokens=True)
         layout = json.loads(backend.to_str())
         self._decoding = decoding_of(layout["decoder"])
@@ -112,6 +114,13 @@ class Tokenizer:
         """The id of a token as the vocabulary writes it."""
         token_id: int | None = self._backend.token_to_id(token)
         return token_id
+
+    @property
+    def leading_token_ids(self) -> tuple[int, ...]:
+        """The special tokens that encoding puts before a text."""
+        text, whole = self.encode("x", add_special_tokens=False), self.encode("x")
+        start = next((i for i in range(len(whole)) if whole[i : i + len(text)] == text), 0)
+        return tuple(whole[:start])
 
     @property
     def bos_token_id(self) -> int | None:

@@ -1,4 +1,4 @@
-"""What stands beside tokenizer.json in a model folder: settings, named special tokens, the chat template."""
+"""What stands beside tokenizer.json in a model folder: settings, named special tokens, templates."""
 
 from __future__ import annotations
 
@@ -39,6 +39,20 @@ def find_chat_template(folder: Path, settings: Settings) -> str | None:
         named = (entry for entry in template if isinstance(entry, dict))
         template = next((entry.get("template") for entry in named if entry.get("name") == "default"), None)
     return template if isinstance(template, str) else None
+
+
+def find_fim_template(settings: Settings) -> str | None:
+    """How the model was taught to fill gaps: a text with `{prefix}` and `{suffix}`, each once.
+
+    Raises:
+        ModelError: it is not.
+    """
+    template = settings.get("fim_template")
+    if template is None:
+        return None
+    if not isinstance(template, str) or any(template.count(place) != 1 for place in ("{prefix}", "{suffix}")):
+        raise ModelError("The model's fim_template must be a text with {prefix} and {suffix}, each once.")
+    return template
 
 
 def named_tokens(settings: Settings) -> dict[str, str]:

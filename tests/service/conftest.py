@@ -49,12 +49,15 @@ Answer = tuple[str, Logprobs, ChoiceDelta, int]
 
 @pytest.fixture(scope="session")
 def assemble(tokenizer: Tokenizer) -> Callable[..., Answer]:
-    """Run outputs through a choice: (text, entries, last delta, number of tokens)."""
+    """Run outputs through a choice: (text, entries, last delta, number of tokens); ids are checked against those."""
 
     def run(outputs: Sequence[TokenOutput], prompt: EncodedPrompt | None = None, **fields: Any) -> Answer:
-        request = CompletionRequest("id", ("",), **{"logprobs": 1, **fields})
-        choice = Choice(0, prompt or EncodedPrompt((0,)), request, tokenizer, {})
+        names = fields.pop("stop_names", {})
+        request = CompletionRequest("id", ("",), **{"logprobs": 1, "return_token_ids": True, **fields})
+        choice = Choice(0, prompt or EncodedPrompt((0,)), request, tokenizer, names)
         deltas = [delta for output in outputs if (delta := choice.take(output)) is not None]
+        token_ids = [id_ for delta in deltas for id_ in delta.token_ids or ()]
+        assert token_ids == [id_ for output in outputs for id_ in output.token_ids][: choice.num_tokens]
         entries = Logprobs()
         for delta in deltas:
             entries.extend(delta.logprobs or Logprobs())

@@ -106,11 +106,3 @@ def test_tokens_after_the_end_are_dropped(tokenizer: Tokenizer, make_outputs: An
     assert choice.take(first) is not None
     assert choice.take(late) is None
     assert choice.num_tokens == len(ids)
-
-
-def test_the_echo_comes_with_the_first_delta(tokenizer: Tokenizer, make_outputs: Any) -> None:
-    request = CompletionRequest("id", ("x",), echo=True)
-    choice = Choice(0, EncodedPrompt((5,), text="x", num_chars=1), request, tokenizer, {})
-    ids = tokenizer.encode("a b", add_special_tokens=False)
-    deltas = [choice.take(output) for output in make_outputs(ids, [1])]
-    assert [delta.text for delta in deltas if delta] == ["xa", " b"]

@@ -160,3 +160,29 @@ def test_a_leading_space_is_not_shown_and_not_named() -> None:
     first, second = Detokenizer(tokenizer).decode([the, the]).tokens
     assert (first.name, second.name) == ("the", " the")
     assert Detokenizer(tokenizer, context_ids=[the]).decode([the]).text == " the"
+
+
+@pytest.mark.parametrize(("spaces", "expected"), [(True, "</s> </s>the</s>"), (False, "</s></s>the</s>")])
+def test_neighbouring_special_tokens_have_a_space_between_them(spaces: bool, expected: str) -> None:
+    tokenizer = Tokenizer(byte_level(), {"eos_token": "</s>"}, None)
+    eos, the = tokenizer.eos_token_id, tokenizer.encode("the", add_special_tokens=False)
+    assert eos is not None
+    detokenizer = Detokenizer(tokenizer, skip_special_tokens=False, spaces_between_special_tokens=spaces)
+    text, tokens, _ = run(detokenizer, [[i] for i in (eos, eos, *the, eos)])
+    assert text == "".join(token.name for token in tokens) == expected
+    assert all(text[token.start : token.end] == token.name for token in tokens)
+
+
+def test_spaces_need_special_tokens_that_are_shown(tokenizer: Tokenizer) -> None:
+    eos = tokenizer.eos_token_id
+    assert eos is not None
+    assert run(Detokenizer(tokenizer, spaces_between_special_tokens=True), [[eos, eos]])[0] == ""
+
+
+def test_a_special_token_can_be_shown_where_others_are_skipped() -> None:
+    tokenizer = Tokenizer(byte_level(), {"eos_token": "</s>"}, None)
+    eos = tokenizer.eos_token_id
+    assert eos is not None
+    detokenizer = Detokenizer(tokenizer)
+    assert detokenizer.decode([eos]).text == ""
+    assert detokenizer.decode([eos], shows_special=True) == ("</s>", (DetokenizedToken(eos, 0, 4, "</s>"),))
