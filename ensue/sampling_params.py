@@ -44,6 +44,8 @@ class SamplingParams:
             raise InvalidRequest("top_k must be at least 1, or 0 or -1 for off.", param="top_k")
         if self.allowed_token_ids is not None and not self.allowed_token_ids:
             raise InvalidRequest("allowed_token_ids must not be empty.", param="allowed_token_ids")
+        if not all(self.bad_words_token_ids):
+            raise InvalidRequest("bad_words must not contain an empty string.", param="bad_words")
         for _, bias in self.logit_bias:
             _check_range("logit_bias", bias, -MAX_LOGIT_BIAS, MAX_LOGIT_BIAS)
 

@@ -14,6 +14,7 @@ from ensue.engine.sequence import Handle, Sequence
 from ensue.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
 from ensue.outputs import PROMPT, EngineInfo, EngineStats, FinishReason, Timings, TokenLogprobs, TokenOutput
 from ensue.request import GenerationRequest
+from ensue.sampling_params import SamplingParams
 
 Output = tuple[Handle, TokenOutput]
 
@@ -269,8 +270,18 @@ def check(request: GenerationRequest, info: EngineInfo) -> None:
         )
     if request.resumed_token_ids and (request.num_samples > 1 or len(request.resumed_token_ids) >= request.max_tokens):
         raise InvalidRequest("Only one sample with tokens left to generate can be resumed.")
+    _check_ids(request.sampling, info.logits_width)
     if request.beam is not None or request.grammar is not None:
         raise UnsupportedParameter("This engine serves neither beam search nor guided decoding.")
+
+
+def _check_ids(sampling: SamplingParams, width: int) -> None:
+    """Refuse settings for tokens that no row of logits has."""
+    paths = {f"allowed_token_ids[{i}]": token_id for i, token_id in enumerate(sampling.allowed_token_ids or ())}
+    paths |= {f"logit_bias.{token_id}": token_id for token_id, _ in sampling.logit_bias}
+    for path, token_id in paths.items():
+        if not 0 <= token_id < width:
+            raise InvalidRequest(f"Token ids must be from 0 to {width - 1}.", param=path)
 
 
 def _as_columns(token: SampledToken) -> TokenLogprobs:

@@ -24,7 +24,7 @@ _NO_RULES, _NO_HISTORY = LogitRules.none(), History()
 
 
 def process(logits: Array, rows: Sequence[SampleRow]) -> Array:
-    """The logits that tokens are chosen by, without temperature and filters.
+    """The logits that tokens are chosen by, before temperature and filters.
 
     Args:
         logits: raw, float32 [num_rows, width]; left as they are.
@@ -35,8 +35,18 @@ def process(logits: Array, rows: Sequence[SampleRow]) -> Array:
     """
     if not any(row.changes_logits for row in rows):
         return logits
-    processed = np.empty_like(logits)
-    change_rows(logits, changes_of(rows), processed)
+    return process_some(logits, range(len(rows)), rows)
+
+
+def process_some(logits: Array, indices: Sequence[int], rows: Sequence[SampleRow]) -> Array:
+    """The same for the rows of logits at `indices`, in that order: float32 [len(indices), width].
+
+    Args:
+        rows: one per index.
+    """
+    processed = np.empty((len(indices), logits.shape[1]), np.float32)
+    if len(indices):
+        change_rows(logits, np.asarray(indices, np.int64), changes_of(rows), processed)
     return processed
 
 

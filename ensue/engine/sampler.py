@@ -1,7 +1,7 @@
 """From rows of raw logits to chosen tokens and their log-probabilities.
 
 The order of spec: raw logits → log-probabilities are read here → steps 1 to 6 change the logits (masks, biases,
-penalties) → steps 7 to 11 choose (temperature, min_p, top_k, top_p, draw). The arithmetic is in
+penalties), see `logits` → steps 7 to 11 choose (temperature, min_p, top_k, top_p, draw). The arithmetic is in
 `model/kernels/sampling`; this file turns settings into columns and columns into results.
 """
 
@@ -16,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from ensue.engine.logits import process
+from ensue.engine.logits import process_some
 from ensue.engine.rows import SampledToken, SampleRow
-from ensue.model.kernels.sampling import choose_tokens, log_probabilities
+from ensue.model.kernels.sampling import NO_TOKEN, choose_tokens, log_probabilities
 from ensue.model.kernels.vocabulary import NOT_FINITE
 from ensue.outputs import TokenLogprobs
 
 Array = npt.NDArray[Any]
-NO_TOKEN = -2  # instead of a token id: the masks left none
 _SEED_MASK = 2**64 - 1
 _SIGN = 2**63
 
@@ -39,7 +38,7 @@ class Sampler:
             rows: one per row of logits.
         """
         raw = _on_host(logits)  # [num_rows, width]
-        chosen = _choose_from(raw, rows)
+        chosen = _choose(raw, rows)
         asked = [i for i, row in enumerate(rows) if row.num_logprobs is not None and chosen[i] >= 0]
         columns = _columns(raw, asked, chosen[asked], max((rows[i].num_logprobs or 0 for i in asked), default=0))
         results = [_without_logprobs(token_id) for token_id in chosen.tolist()]
@@ -107,24 +106,21 @@ def _bits(logits: Array) -> Array:
     return logits.view(np.int32)
 
 
-def _choose_from(raw: Array, rows: Sequence[SampleRow]) -> Array:
+def _choose(raw: Array, rows: Sequence[SampleRow]) -> Array:
     """All steps: int64 [num_rows], token ids, NOT_FINITE or NO_TOKEN."""
-    processed = process(raw, rows)
-    chosen = _choose(processed, rows)
-    if processed is not raw:
-        chosen[chosen == NOT_FINITE] = NO_TOKEN
-        chosen[~np.isfinite(raw.max(axis=1))] = NOT_FINITE  # also where a ban hides it
-    return chosen
-
-
-def _choose(logits: Array, rows: Sequence[SampleRow]) -> Array:
-    """Steps 7 to 11: int64 [num_rows], token ids or NOT_FINITE."""
-    width = logits.shape[1]
+    width = raw.shape[1]
+    indices = [i for i, row in enumerate(rows) if row.changes_logits]
+    changed = process_some(raw, indices, [rows[i] for i in indices])
+    copies = np.full(len(rows), -1, np.int64)
+    copies[indices] = np.arange(len(indices))
     settings = [row.sampling for row in rows]
     chosen = np.empty(len(rows), np.int64)
     choose_tokens(
-        logits,
-        _bits(logits),
+        raw,
+        _bits(raw),
+        changed,
+        _bits(changed),
+        copies,
         np.array([0.0 if s.is_greedy else s.temperature for s in settings], np.float64),
         np.array([s.min_p for s in settings], np.float64),
         np.array([s.top_k or width for s in settings], np.int64),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from ensue.engine.llm_engine import Credit, LLMEngine
+from ensue.engine.llm_engine import Credit, LLMEngine, RowResult
+from ensue.engine.rows import SampledToken
+from ensue.engine.scheduler import SchedulerOutput
 from ensue.errors import ContextLengthExceeded, InvalidRequest
 from ensue.outputs import PROMPT, FinishReason, TokenOutput
-from tests.engine.toy import ToyRunner, collect, expected, make_engine, make_request, run_to_end
+from ensue.sampling_params import SamplingParams
+from tests.engine.toy import WIDTH, ToyRunner, collect, expected, make_engine, make_request, run_to_end
 
 A, B = (0, 1), (0, 2)
 
@@ -223,6 +228,46 @@ def test_what_can_never_run_is_refused(prompt: range, max_tokens: int, error: ty
     with pytest.raises(error):
         engine.add(A, make_request(prompt, max_tokens=max_tokens))
     assert not engine.has_work
+
+
+@pytest.mark.parametrize(
+    ("sampling", "param"),
+    [
+        (SamplingParams(allowed_token_ids=(0, WIDTH)), "allowed_token_ids[1]"),
+        (SamplingParams(allowed_token_ids=(-1,)), "allowed_token_ids[0]"),
+        (SamplingParams(logit_bias=((WIDTH, 1.0),)), f"logit_bias.{WIDTH}"),
+    ],
+)
+def test_a_setting_for_a_token_that_no_row_has_is_refused(sampling: SamplingParams, param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        make_engine().add(A, make_request((1,), sampling=sampling))
+    assert refused.value.param == param
+
+
+class MaskedRunner(ToyRunner):
+    """Finds no token to choose from the given position on."""
+
+    def __init__(self, num_blocks: int, position: int) -> None:
+        super().__init__(num_blocks)
+        self.position = position
+
+    def run(self, work: SchedulerOutput) -> list[RowResult]:
+        none_left = SampledToken(0, has_token=False)
+        return [
+            replace(result, sampled=none_left) if result.sampled and item.end >= self.position else result
+            for item, result in zip(work.scheduled, super().run(work), strict=True)
+        ]
+
+
+@pytest.mark.parametrize("position", [3, 5])
+def test_a_sample_without_a_token_left_ends_with_what_it_has(position: int) -> None:
+    engine = make_engine(runner=MaskedRunner(32, position))
+    request = make_request((1, 2, 3), num_samples=2)
+    engine.add(A, request)
+    for (_, sample), output in run_to_end(engine).items():
+        assert output.token_ids == expected(request, sample)[: position - 3]
+        assert (output.finish_reason, output.error_code) == (FinishReason.LENGTH, "no_token_left")
+    assert engine.stats().num_used_blocks == 0
 
 
 def test_credit_counts_what_no_step_has_touched() -> None:

@@ -1,8 +1,7 @@
-"""Steps 1 to 6 against plain NumPy formulas, and the end of a sample that no token is left for."""
+"""Steps 1 to 6 and the whole order against the contract in plain NumPy; rows that are left without a token."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Ordered
 from dataclasses import replace
 from typing import Any
 
@@ -14,61 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensue.engine.logits import process
-from ensue.engine.rows import SampledToken
 from ensue.engine.sampler import Sampler
 from ensue.engine.sequence import Sequence
+from ensue.model.kernels.philox import uniform
+from ensue.model.kernels.sampling import DRAW
 from ensue.sampling_params import SamplingParams
-from tests.engine.toy import make_request
+from tests.engine.contract import drawn_id, processed_logits, sequence_of
 
 Array = npt.NDArray[Any]
 INF = float("inf")
 WIDTH = 12
-
-
-def sequence_of(
-    sampling: SamplingParams, prompt: Ordered[int] = (1, 2, 3), output: Ordered[int] = (), **request: Any
-) -> Sequence:
-    """A sequence that has generated `output`."""
-    request = {"max_tokens": 64, **request}
-    sequence = Sequence((0, 1), make_request(prompt, sampling=sampling, **request), 0, 0, 0.0)
-    for token_id in output:
-        sequence.append(SampledToken(token_id), 1000)
-    return sequence
-
-
-def reference(logits: Array, sequence: Sequence) -> Array:
-    """The contract's sentences, one after the other, on a row of float32."""
-    request, how = sequence.request, sequence.request.sampling
-    text = sequence.token_ids
-    output = text[len(request.prompt_token_ids) :]
-    row, one = logits.copy(), np.float32(1)
-    for i in range(row.size):
-        if how.allowed_token_ids is not None and i not in how.allowed_token_ids:
-            row[i] = -INF
-        for word in how.bad_words_token_ids:
-            if (*text, i)[-len(word) :] == word:
-                row[i] = -INF
-        if len(output) < request.min_tokens and i in (*request.end_token_ids, *request.stop_token_ids):
-            row[i] = -INF
-        for token_id, bias in how.logit_bias:
-            if token_id == i:
-                row[i] = -INF if bias == -100 else row[i] + np.float32(bias)
-        if i in text:
-            factor = np.float32(how.repetition_penalty)
-            row[i] = row[i] / factor if row[i] > 0 else row[i] * factor
-        row[i] -= np.float32(how.frequency_penalty) * (one * output.count(i))
-        row[i] -= np.float32(how.presence_penalty) * (one * (i in output))
-    return row
-
-
-def processed(logits: Array, sequence: Sequence) -> Array:
-    (row,) = process(logits[None], [sequence.sample_row()])
-    return np.asarray(row)
-
+LOGITS = (1.0, -2.0, 0.0, 3.0, -1.0, 0.5, 2.0, -INF, 0.25, -0.5, 4.0, -4.0)
 
 ids = st.integers(0, WIDTH - 1)
 texts = st.lists(st.integers(0, 4) | ids, max_size=12)
-logits_rows = st.lists(st.sampled_from([-INF, -2.0, 0.0, 1.0]) | st.floats(-30, 30, width=32), min_size=12, max_size=12)
+logit = st.sampled_from([-INF, -2.0, 0.0, 1.0]) | st.floats(-30, 30, width=32)
+logit_rows = st.lists(logit, min_size=WIDTH, max_size=WIDTH)
 penalties = st.sampled_from([0.0, 0.5, -2.0, 2.0, 0.1])
 samplings = st.builds(
     SamplingParams,
@@ -78,41 +38,121 @@ samplings = st.builds(
     repetition_penalty=st.sampled_from([1.0, 1.0, 1.3, 0.7]),
     frequency_penalty=penalties,
     presence_penalty=penalties,
+    temperature=st.sampled_from([0.0, 1e-46, 0.5, 1.0, 1.7]),
+    min_p=st.sampled_from([0.0, 0.0, 0.05, 1.0]),
+    top_k=st.none() | st.integers(1, WIDTH + 1),
+    top_p=st.sampled_from([0.0, 0.4, 0.9, 1.0]),
 )
 limits = st.fixed_dictionaries(
     {
         "min_tokens": st.integers(0, 14),
         "end_token_ids": st.lists(ids, max_size=2).map(tuple),
         "stop_token_ids": st.lists(ids, max_size=2).map(tuple),
+        "seed": st.integers(-(2**63), 2**63 - 1),
     }
+)
+sequences = st.builds(
+    lambda sampling, prompt, output, limits: sequence_of(sampling, prompt, output, max_tokens=64, **limits),
+    samplings,
+    texts.filter(bool),
+    texts,
+    limits,
 )
 
 
-@given(logits_rows, samplings, texts.filter(bool), texts, limits)
-@settings(max_examples=400, deadline=None)
-def test_all_steps_equal_the_contract(
-    logits: list[float], sampling: SamplingParams, prompt: list[int], output: list[int], limits: dict[str, Any]
-) -> None:
+@given(logit_rows, sequences)
+@settings(max_examples=300, deadline=None)
+def test_all_steps_before_the_temperature_equal_the_contract(logits: list[float], sequence: Sequence) -> None:
     row = np.array(logits, np.float32)
-    sequence = sequence_of(sampling, prompt, output, **limits)
-    assert processed(row, sequence).tolist() == reference(row, sequence).tolist()
+    (processed,) = process(row[None], [sequence.sample_row()])
+    assert processed.tolist() == processed_logits(row, sequence).tolist()
+
+
+@given(st.lists(st.tuples(logit_rows.filter(lambda row: max(row) > -INF), sequences), min_size=1, max_size=5))
+@settings(max_examples=200, deadline=None)
+def test_the_tokens_of_mixed_rows_equal_the_contract(rows: list[tuple[list[float], Sequence]]) -> None:
+    logits = np.array([values for values, _ in rows], np.float32)
+    tokens = Sampler().sample(torch.from_numpy(logits.copy()), [sequence.sample_row() for _, sequence in rows])
+    for values, (_, sequence), token in zip(logits, rows, tokens, strict=True):
+        processed, request = processed_logits(values, sequence), sequence.request
+        assert token.has_token == (processed.max() > -INF)
+        if token.has_token:
+            noise = uniform(request.seed, 0, sequence.num_tokens, DRAW)
+            assert token.token_id == drawn_id(processed, request.sampling, noise)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "changed"),
+    [
+        ({"allowed_token_ids": (3, 10)}, {i: -INF for i in range(WIDTH) if i not in (3, 10)}),
+        ({"bad_words_token_ids": ((5,), (4, 6), (2, 4, 8), (9, 4, 3))}, {5: -INF, 6: -INF, 8: -INF}),
+        ({"logit_bias": ((0, 2.5), (1, -100.0), (7, 100.0))}, {0: 3.5, 1: -INF}),
+        ({"repetition_penalty": 2.0}, {1: -4.0}),
+        ({"frequency_penalty": 0.5}, {2: -1.0, 4: -1.5}),  # the prompt does not count
+        ({"presence_penalty": -1.0}, {2: 1.0, 4: 0.0}),
+        ({"repetition_penalty": 2.0, "frequency_penalty": 1.0}, {1: -4.0, 2: -2.0, 4: -3.0}),
+        ({"logit_bias": ((1, 6.0),), "repetition_penalty": 2.0}, {1: 2.0}),  # the bias decides the sign
+    ],
+)
+def test_each_step_changes_just_its_tokens(sampling: dict[str, Any], changed: dict[int, float]) -> None:
+    """After the prompt 0 1 and the output 2 2 4."""
+    row = np.array(LOGITS, np.float32)
+    (processed,) = process(row[None], [sequence_of(SamplingParams(**sampling), (0, 1), (2, 2, 4)).sample_row()])
+    if "repetition_penalty" in sampling:
+        changed = {0: 0.5, 2: 0.0, 4: -2.0, **changed}
+    assert processed.tolist() == [changed.get(i, value) for i, value in enumerate(LOGITS)]
+    assert row.tolist() == list(LOGITS)  # the raw ones stay
+
+
+@pytest.mark.parametrize(("num_generated", "is_masked"), [(0, True), (2, True), (3, False)])
+def test_end_and_stop_tokens_are_masked_until_min_tokens(num_generated: int, is_masked: bool) -> None:
+    sequence = sequence_of(
+        SamplingParams(), (1,), (3,) * num_generated, min_tokens=3, end_token_ids=(0, 99), stop_token_ids=(5,)
+    )
+    (processed,) = process(np.zeros((1, WIDTH), np.float32), [sequence.sample_row()])
+    assert np.flatnonzero(processed == -INF).tolist() == ([0, 5] if is_masked else [])
+
+
+@pytest.mark.parametrize("penalty", [1e-300, 1e300])
+@pytest.mark.parametrize("logit", [-3e38, -1.0, 0.0, 1.0, 3e38])
+def test_a_penalty_beyond_float32_leaves_numbers(penalty: float, logit: float) -> None:
+    sequence = sequence_of(SamplingParams(repetition_penalty=penalty, frequency_penalty=2.0), (0,), (0,))
+    (processed,) = process(np.array([[logit, 0.0]], np.float32), [sequence.sample_row()])
+    assert np.isfinite(processed).all()
 
 
 def test_rows_that_change_nothing_are_not_even_copied() -> None:
     logits = np.zeros((2, WIDTH), np.float32)
-    plain = sequence_of(SamplingParams(temperature=0.5, top_k=3, top_p=0.9, min_p=0.1)).sample_row()
+    plain = sequence_of(SamplingParams(temperature=0.5, top_k=3, top_p=0.9, min_p=0.1), (1,), (2,)).sample_row()
     assert process(logits, [plain, plain]) is logits
+
+
+def test_logprobs_are_of_the_raw_logits_whatever_is_banned_and_added() -> None:
+    logits = torch.tensor([LOGITS])
+    sampling = SamplingParams(temperature=0.0, logit_bias=((10, -100.0), (3, 5.0)), repetition_penalty=3.0)
+    row = sequence_of(sampling, (3, 6), (), num_logprobs=2).sample_row()
+    (token,) = Sampler().sample(logits, [row])
+    assert (token.token_id, token.rank, token.top_ids) == (3, 2, (10, 3))
+    assert token.logprob == pytest.approx(logits.double().log_softmax(-1)[0, 3].item(), abs=1e-12)
 
 
 BAN_ALL = SamplingParams(logit_bias=tuple((i, -100.0) for i in range(WIDTH)))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_row_without_a_token_left_is_told_apart_from_one_that_is_not_finite(temperature: float) -> None:
-    banned = sequence_of(replace(BAN_ALL, temperature=temperature)).sample_row()
+@pytest.mark.parametrize("bad", [np.nan, INF])
+def test_a_row_without_a_token_left_is_told_apart_from_one_that_is_not_finite(temperature: float, bad: float) -> None:
+    banned = sequence_of(replace(BAN_ALL, temperature=temperature), (1,), (), num_logprobs=1).sample_row()
     logits = torch.zeros(3, WIDTH)
-    logits[1, 2] = torch.nan
-    none_left, bad, good = Sampler().sample(logits, [banned, banned, sequence_of(SamplingParams()).sample_row()])
+    logits[1, 2] = bad
+    plain = sequence_of(SamplingParams(), (1,), ()).sample_row()
+    none_left, failed, good = Sampler().sample(logits, [banned, banned, plain])
     assert (none_left.has_token, none_left.is_finite) == (False, True)
-    assert not bad.is_finite
+    assert not failed.is_finite
     assert (good.has_token, good.is_finite) == (True, True)
+
+
+def test_a_ban_does_not_hide_a_bad_number() -> None:
+    sampling = SamplingParams(logit_bias=((2, -100.0),))
+    (token,) = Sampler().sample(torch.tensor([[0.0, 1.0, torch.nan]]), [sequence_of(sampling, (1,), ()).sample_row()])
+    assert not token.is_finite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence as Ordered
 from itertools import pairwise
 
@@ -53,8 +54,8 @@ def sequence_of(token_ids: Ordered[int], *, max_tokens: int = 1, scores: bool = 
     return sequence
 
 
-def runner_of(model: CountingModel) -> ModelRunner:
-    cache = KVCache.allocate(Shape(), 8, BLOCK_SIZE, torch.float32, "cpu")
+def runner_of(model: CountingModel, num_blocks: int = 8) -> ModelRunner:
+    cache = KVCache.allocate(Shape(), num_blocks, BLOCK_SIZE, torch.float32, "cpu")
     return ModelRunner(model, cache, Sampler(), BLOCK_SIZE)
 
 
@@ -81,6 +82,36 @@ def test_every_prompt_token_is_scored_once_by_the_row_before_it(cuts: list[int])
     assert [position for position, value in enumerate(chosen, start=1) if value < -1] == [150, 151]
     assert len(chosen) == 199
     assert max(model.num_rows) <= NUM_SCORED_ROWS
+
+
+class LivingLogits(CountingModel):
+    """Counts the rows of logits that are held at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_living = self.peak = 0
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        logits = super().logits(hidden).clone()
+        self._count(len(logits))
+        weakref.finalize(logits, self._count, -len(logits))
+        return logits
+
+    def _count(self, num_rows: int) -> None:
+        self.num_living += num_rows
+        self.peak = max(self.peak, self.num_living)
+
+
+@pytest.mark.parametrize("num_tokens", [200, 3000])
+def test_a_long_prompt_is_scored_in_the_memory_of_a_short_one(num_tokens: int) -> None:
+    model = LivingLogits()
+    sequence = sequence_of([i % WIDTH for i in range(num_tokens)], max_tokens=0, scores=True)
+    work = SchedulerOutput([ScheduledSequence(sequence, 0, num_tokens)])
+    (result,) = runner_of(model, num_blocks=64).run(work)
+    assert result.prompt_logprobs is not None
+    assert len(result.prompt_logprobs.chosen) == num_tokens - 1
+    assert model.num_living == 0
+    assert model.peak == 2 * NUM_SCORED_ROWS  # a slice is let go when the next one stands
 
 
 @pytest.mark.parametrize("end", [5, 10])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ensue.model.kernels.philox import philox, uniform
 from ensue.model.kernels.sampling import DRAW, choose_tokens, log_probabilities
 from ensue.model.kernels.vocabulary import NOT_FINITE
+from ensue.model.kernels.weights import weigh
 
 Array = npt.NDArray[Any]
 INF = float("inf")
@@ -36,8 +37,22 @@ def choose(logits: Array, how: Settings, seeds: Array | int = 0, positions: Arra
     temperature, min_p, top_p = (np.full(rows, x) for x in (how.temperature, how.min_p, how.top_p))
     top_k, sample_index = np.full(rows, how.top_k or width), np.zeros(rows, np.int64)
     seed, position = (np.broadcast_to(x, rows).astype(np.int64) for x in (seeds, positions))
-    bits = logits.view(np.int32)
-    choose_tokens(logits, bits, temperature, min_p, top_k, top_p, seed, sample_index, position, chosen)
+    bits, copies = logits.view(np.int32), np.full(rows, -1)
+    choose_tokens(
+        logits,
+        bits,
+        logits[:0],
+        bits[:0],
+        copies,
+        temperature,
+        min_p,
+        top_k,
+        top_p,
+        seed,
+        sample_index,
+        position,
+        chosen,
+    )
     return chosen
 
 
@@ -238,6 +253,13 @@ def test_log_probabilities_equal_a_full_sort(wide: Array) -> None:
         assert top[i] == pytest.approx(expected[top_ids[i]], abs=1e-12)
         assert chosen[i] == pytest.approx(expected[targets[i]], abs=1e-12)
         assert rank[i] == 1 + order(row).tolist().index(targets[i])
+
+
+def test_weights_are_powers_to_2_to_the_46_and_0_where_nothing_could_be_drawn() -> None:
+    exponents = np.concatenate([np.linspace(-60, 0, 10_001), np.linspace(-990, -60, 1000)]).astype(np.float32)
+    found = weigh(exponents, 0.0, 1.0, 0.0)[: exponents.size]
+    assert found == pytest.approx(np.exp2(exponents.astype(np.float64)), rel=2**-46)
+    assert weigh(np.array([-1001.0, -INF], np.float32), 0.0, 1.0, 0.0).tolist() == [0.0] * 128
 
 
 @given(row=rows, k=st.integers(0, 8), data=st.data())

@@ -50,6 +50,11 @@ def _part(changes: Changes, column: int, i: int) -> slice:
 
 
 @kernel
+def _is_in(logits: Array, token_id: int) -> bool:
+    return 0 <= token_id < logits.size
+
+
+@kernel
 def _bounded(logit: np.float32) -> np.float32:
     return min(max(logit, -_LARGEST), _LARGEST)
 
@@ -66,14 +71,14 @@ def mask(logits: Array, allowed: Array) -> None:
 @kernel
 def ban(logits: Array, ids: Array) -> None:
     for token_id in ids:
-        if token_id < logits.size:
+        if _is_in(logits, token_id):
             logits[token_id] = _BANNED
 
 
 @kernel
 def add_biases(logits: Array, ids: Array, biases: Array) -> None:
     for i in range(ids.size):
-        if ids[i] < logits.size and logits[ids[i]] > _BANNED:
+        if _is_in(logits, ids[i]) and logits[ids[i]] > _BANNED:
             is_ban = biases[i] == _BANNED
             logits[ids[i]] = _BANNED if is_ban else _bounded(logits[ids[i]] + biases[i])
 
@@ -82,7 +87,7 @@ def add_biases(logits: Array, ids: Array, biases: Array) -> None:
 def penalise_repetition(logits: Array, ids: Array, penalty: np.float32) -> None:
     """Positive logits ÷ penalty, the others × penalty."""
     for token_id in ids:
-        if token_id < logits.size and logits[token_id] > _BANNED:
+        if _is_in(logits, token_id) and logits[token_id] > _BANNED:
             logit = logits[token_id]
             logits[token_id] = _bounded(logit / penalty if logit > _ZERO else logit * penalty)
 
@@ -90,14 +95,14 @@ def penalise_repetition(logits: Array, ids: Array, penalty: np.float32) -> None:
 @kernel
 def penalise_frequency(logits: Array, ids: Array, counts: Array, penalty: np.float32) -> None:
     for i in range(ids.size):
-        if ids[i] < logits.size and logits[ids[i]] > _BANNED:
+        if _is_in(logits, ids[i]) and logits[ids[i]] > _BANNED:
             logits[ids[i]] = _bounded(logits[ids[i]] - penalty * np.float32(counts[i]))
 
 
 @kernel
 def penalise_presence(logits: Array, ids: Array, penalty: np.float32) -> None:
     for token_id in ids:
-        if token_id < logits.size and logits[token_id] > _BANNED:
+        if _is_in(logits, token_id) and logits[token_id] > _BANNED:
             logits[token_id] = _bounded(logits[token_id] - penalty)
 
 
@@ -116,16 +121,17 @@ def change_row(logits: Array, changes: Changes, i: int) -> None:
 
 
 @parallel_kernel
-def change_rows(logits: Array, changes: Changes, changed: Array) -> None:
-    """All steps on a copy of every row.
+def change_rows(logits: Array, rows: Array, changes: Changes, changed: Array) -> None:
+    """All steps on copies of some rows.
 
     Args:
-        logits: float32 [rows, width], left as they are.
-        changed: float32 [rows, width], filled.
+        logits: float32 [all rows, width], left as they are.
+        rows: int64 [n], which ones; the changes are those of these n.
+        changed: float32 [n, width], filled.
     """
-    for i in numba.prange(logits.shape[0]):
-        changed[i] = logits[i]
-        change_row(changed[i], changes, i)
+    for n in numba.prange(rows.size):
+        changed[n] = logits[rows[n]]
+        change_row(changed[n], changes, n)
 
 
 def warm_changes() -> None:
@@ -133,4 +139,4 @@ def warm_changes() -> None:
     logits, ids, one = np.zeros((1, 1), np.float32), np.zeros(0, np.int64), np.ones(1, np.float32)
     starts = np.zeros((5, 2), np.int64)
     changes = Changes(starts, ids.astype(np.uint8), ids, ids, one[:0], ids, ids, ids, one, one, one)
-    change_rows(logits, changes, logits.copy())
+    change_rows(logits, starts[0, :1], changes, logits.copy())
