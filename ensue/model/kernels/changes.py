@@ -111,7 +111,7 @@ def change_row(logits: Array, changes: Changes, i: int) -> None:
     """All steps on one row, in place."""
     allowed = changes.masks[_part(changes, MASKS, i)]
     biases, counted = _part(changes, BIASES, i), _part(changes, COUNTED, i)
-    if allowed.size:
+    if allowed.size:  # a guided bitmask, step 1, is a mask of the same kind
         mask(logits, allowed)
     ban(logits, changes.banned_ids[_part(changes, BANNED, i)])
     add_biases(logits, changes.bias_ids[biases], changes.biases[biases])

@@ -30,9 +30,10 @@ def parallel_kernel(function: Kernel) -> Kernel:
 
 
 def find_shared_files(folder: Path) -> list[Path]:
-    """The files of kernels that kernels in other files call."""
-    names = {name for path in folder.glob("[!_]*.py") for name in _IMPORT.findall(path.read_bytes())}
-    return sorted(folder / f"{name.decode()}.py" for name in names)
+    """The files of kernels that kernels in other files call, and those whose own types the cache has to load first."""
+    sources = {path: path.read_bytes() for path in folder.glob("[!_]*.py")}
+    names = {name.decode() for source in sources.values() for name in _IMPORT.findall(source)}
+    return sorted(path for path, source in sources.items() if path.stem in names or b"(NamedTuple)" in source)
 
 
 def cache_folder(folder: Path) -> str:
