@@ -87,10 +87,10 @@ def test_penalised_tokens_are_those_of_transformers(checkpoint: tuple[Path, Any]
     first = model.generate(ids, **how, eos_token_id=None)[0].tolist()
     words = ((5,), tuple(first[80:82]), (*first[68:70], first[70]))
     end = first[74]
-    expected = model.generate(ids, **how, bad_words_ids=[list(w) for w in words], eos_token_id=end, min_new_tokens=40)
+    expected = model.generate(ids, **how, bad_words_ids=[list(w) for w in words], eos_token_id=end, min_new_tokens=60)
     sampling = replace(plain.sampling, repetition_penalty=1.3, bad_words_token_ids=words)
     engine = engine_of(folder, num_blocks=4)
-    engine.add(A, replace(plain, sampling=sampling, end_token_ids=(end,), min_tokens=40))
+    engine.add(A, replace(plain, sampling=sampling, end_token_ids=(end,), min_tokens=60))
     outputs = run_to_end(engine)
     assert [list(outputs[A, i].token_ids) for i in range(2)] == [expected[0, 70:].tolist()] * 2
     assert expected[0].tolist() != first
