@@ -167,7 +167,7 @@ class FakeGeneration:
 
 
 def _finish(request: GenerationRequest, token: int, number: int) -> FinishReason | None:
-    if number >= request.min_tokens and token in (*request.end_token_ids, *request.stop_token_ids):
+    if number > request.min_tokens and token in (*request.end_token_ids, *request.stop_token_ids):
         return FinishReason.STOP
     return FinishReason.LENGTH if number == request.max_tokens else None
 

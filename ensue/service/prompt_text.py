@@ -26,12 +26,15 @@ def placed(shown: Prompt, token_ids: tuple[int, ...], request: CompletionRequest
     if not decoded.endswith(shown):  # a normalizer changed the text: the places are the nearest there are
         decoded, tokens = _decode(token_ids, tokenizer, skip_special_tokens=True)
         num_added = 0
-    return PlacedText(shown, tuple(_shift(token, num_added, len(shown)) for token in tokens))
+    special = tokenizer.special_token_ids
+    return PlacedText(shown, tuple(_shift(token, num_added, shown, token.token_id in special) for token in tokens))
 
 
-def _shift(token: DetokenizedToken, num_added: int, num_chars: int) -> DetokenizedToken:
-    start, end = (min(max(place - num_added, 0), num_chars) for place in (token.start, token.end))
-    return token._replace(start=start, end=end)
+def _shift(token: DetokenizedToken, num_added: int, text: str, is_special: bool) -> DetokenizedToken:
+    """What stands before the text by the space that begins texts is named by its part in it."""
+    start, end = (min(max(place - num_added, 0), len(text)) for place in (token.start, token.end))
+    is_cut = token.start < num_added and not is_special
+    return token._replace(start=start, end=end, name=text[start:end] if is_cut else token.name)
 
 
 def _decode(

@@ -95,9 +95,9 @@ class Resolver:
 
     def _stop_names(self) -> dict[int, str]:
         """Stop strings that are exactly one special token's text: such a token is a stop, and the string its reason."""
-        special = filter(self._has_logit, self._tokenizer.special_token_ids)
-        texts = {self._tokenizer.token_text(id_): id_ for id_ in special}
-        return {texts[stop]: stop for stop in self._request.stop if stop in texts}
+        ids = ((stop, self._tokenizer.token_id(stop)) for stop in self._request.stop)
+        special = self._tokenizer.special_token_ids
+        return {id_: stop for stop, id_ in ids if id_ is not None and id_ in special and self._has_logit(id_)}
 
     # ---- choosing tokens
 

@@ -68,10 +68,10 @@ async def test_choices_that_a_stop_string_ends_are_counted_up_to_it(
     assert usage.completion_tokens == sum(len(choice.token_ids or ()) for choice in choices) * (3 // len(choices))
 
 
-@pytest.mark.parametrize("n", [1, 3])
-async def test_scoring_a_prompt_generates_nothing(tokenizer: Tokenizer, n: int) -> None:
+@pytest.mark.parametrize(("n", "best_of"), [(1, 1), (3, 3), (1, 3)])
+async def test_scoring_a_prompt_generates_nothing(tokenizer: Tokenizer, n: int, best_of: int) -> None:
     more = {"echo": True, "logprobs": 1, "prompt_logprobs": 0, "return_token_ids": True}
-    choices, usage = await complete(tokenizer, fake(tokenizer, "x"), "a b", n=n, max_tokens=0, **more)
+    choices, usage = await complete(tokenizer, fake(tokenizer, "x"), "a b", n=n, best_of=best_of, max_tokens=0, **more)
     for choice in choices:
         assert (choice.text, choice.finish_reason, choice.token_ids) == ("a b", "length", ())
         assert choice.logprobs is not None

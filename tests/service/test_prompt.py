@@ -12,7 +12,7 @@ from ensue.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParam
 from ensue.service.prompt import encode_prompts
 from ensue.service.request import CompletionRequest
 from ensue.text.tokenizer import Tokenizer
-from tests.text.conftest import byte_level
+from tests.text.conftest import byte_level, sentence_piece
 
 SCORED: dict[str, Any] = {"echo": True, "logprobs": 1}
 
@@ -49,6 +49,13 @@ def test_places_cover_the_text(encode: Any, text: str) -> None:
     assert tokens[0].start == 0
     assert tokens[-1].end == len(text)
     assert all(after.start in (before.end, before.end - 1) for before, after in pairwise(tokens))
+
+
+def test_the_space_that_begins_texts_is_in_no_name() -> None:
+    tokenizer = Tokenizer(sentence_piece(), {"bos_token": "<s>"}, None)
+    for text in ("the dog", " the dog", ""):
+        (prompt,) = encode_prompts(CompletionRequest("id", (text,), **SCORED), tokenizer, FakeEngine().info)
+        assert "".join(token.name for token in prompt.tokens[1:]) == prompt.text == text
 
 
 def test_text_and_places_are_kept_only_where_they_are_shown(encode: Any) -> None:
