@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
@@ -58,6 +58,12 @@ def build(seed: int = 0) -> LlamaForCausalLM:
     torch.manual_seed(seed)
     config: Any = LlamaConfig.from_dict(CONFIG | {"torch_dtype": "float32"})
     return LlamaForCausalLM(config)
+
+
+def load(folder: Path) -> LlamaForCausalLM:
+    """The model that `export` wrote, in float32."""
+    model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return cast(LlamaForCausalLM, model.train())
 
 
 def export(weights: dict[str, torch.Tensor], folder: Path) -> None:

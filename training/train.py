@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 
 from training.corpus import FIM_MIDDLE, training_documents
-from training.model import build, export, token
+from training.model import build, export, load, token
 from training.tokenizer import BOS, EOS
 
 RUNS = Path(__file__).parent / "runs"
@@ -160,13 +160,18 @@ class Limits:
 class Run:
     """A training run in a folder: checkpoint, log and the loop between them."""
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(self, folder: Path, limits: Limits, weights: Path | None = None, shard: int = 0) -> None:
+        """
+        Args:
+            weights: an exported model to begin with, instead of random weights.
+            shard: where the token stream begins, so that a second run sees other documents than the first.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._limits = limits
-        self._model = build()
+        self._model = build() if weights is None else load(weights)
         self._optimizers = Optimizers(self._model)
-        self._progress = Progress(started=time.time())
+        self._progress = Progress(started=time.time(), shard=shard)
         if self._checkpoint.exists():
             self._load()
         tokenizer = Tokenizer.from_file(str(TINY / "tokenizer.json"))
@@ -242,6 +247,8 @@ def main() -> None:
     parser.add_argument("--run", default="tiny", help="name of the folder below training/runs")
     parser.add_argument("--tokens", type=int, default=25_000_000, help="token budget")
     parser.add_argument("--until", type=clock, default=float("inf"), help="HH:MM of today at which the run has ended")
+    parser.add_argument("--weights", type=Path, help="folder of an exported model that the run begins with")
+    parser.add_argument("--shard", type=int, default=0, help="number of the first shard of documents")
     parser.add_argument("--export", action="store_true", help="write the checkpoint to ensue/tiny and stop")
     arguments = parser.parse_args()
     folder = RUNS / arguments.run
@@ -250,7 +257,7 @@ def main() -> None:
         return
     os.nice(max(0, 19 - os.nice(0)))
     torch.set_num_threads(2)
-    Run(folder, Limits(arguments.tokens, arguments.until)).train()
+    Run(folder, Limits(arguments.tokens, arguments.until), arguments.weights, arguments.shard).train()
 
 
 if __name__ == "__main__":

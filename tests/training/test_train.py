@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer
 
 from training import train
 from training.evaluate import FIM_KINDS, fim_examples
-from training.model import token
+from training.model import build, export, load, token
 from training.tokenizer import EOS
 from training.train import Limits, Progress, Stream, batches, learning_rate
 
@@ -57,6 +58,14 @@ def test_target_weights_are_larger_in_middles_only() -> None:
 @pytest.mark.parametrize(("fraction", "share"), [(0.0, 0.0), (0.01, 1.0), (0.505, 0.5), (1.0, 0.0), (1.2, 0.0)])
 def test_learning_rate_rises_then_falls_to_zero(fraction: float, share: float) -> None:
     assert learning_rate(fraction) == pytest.approx(train.PEAK * share, abs=1e-9)
+
+
+def test_a_run_may_begin_with_exported_weights(tmp_path: Path) -> None:
+    weights = {name: value.to(torch.bfloat16).float() for name, value in build().state_dict().items()}
+    export(weights, tmp_path)
+    loaded = load(tmp_path).state_dict()
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[name], value) for name, value in weights.items())
 
 
 def test_limits_take_the_larger_fraction() -> None:
