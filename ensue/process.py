@@ -16,6 +16,7 @@ from typing import BinaryIO, Literal, cast
 import msgspec
 
 from ensue.child import Event, EventWriter, ExitCode, ProcessSettings
+from ensue.engine.resources import bound_spinning
 from ensue.errors import StartupError
 
 Role = Literal["worker", "api"]
@@ -35,6 +36,7 @@ def _run(role: Role, settings: ProcessSettings, events: EventWriter) -> int:
     try:
         # imported only after the lifeline is watched: it takes seconds
         if role == "worker":
+            bound_spinning(os.environ)
             from ensue.build import worker
 
             worker.run(settings, events)

@@ -16,6 +16,7 @@ from ensue.logs import set_up_logging
 from ensue.model import devices, registry
 from ensue.model.attention import KVCache
 from ensue.model.decoder import Decoder
+from ensue.model.loader import weight_bytes
 from ensue.outputs import EngineInfo
 
 BLOCK_SIZE = 64  # positions a block; measured best on CPUs
@@ -37,7 +38,8 @@ def build_engine(folder: Path, config: Config, report: Report) -> LLMEngine:
     Raises:
         StartupError: the model or the settings don't fit this machine.
     """
-    devices.set_num_threads(config.engine.threads or resources.num_usable_cores())
+    num_cores = resources.num_usable_cores()
+    devices.set_num_threads(config.engine.threads or resources.num_compute_threads(weight_bytes(folder), num_cores))
     decoder = registry.load_model(folder, config.engine, report)
     report("kernels", None)
     devices.load_kernels(decoder.device, decoder.dtype)

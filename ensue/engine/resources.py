@@ -7,11 +7,15 @@ version 1 (cpu.cfs_quota_us, memory.limit_in_bytes); the tightest one holds. Fil
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
+
+from ensue.config import MIB
 
 CGROUP = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
+SMALL_MODEL_BYTES = 32 * MIB  # of weights
+SPIN_COUNT = 5000  # of libgomp: longer than the pauses within a step, shorter than a turn of the scheduler
 
 
 def num_usable_cores(cgroup: Path = CGROUP, proc: Path = PROC) -> int:
@@ -19,6 +23,24 @@ def num_usable_cores(cgroup: Path = CGROUP, proc: Path = PROC) -> int:
     quotas = [_quota(folder) for folder in _folders("cpu", cgroup, proc)]
     cores = [len(os.sched_getaffinity(0)), *(quota for quota in quotas if quota is not None)]
     return max(1, min(cores))
+
+
+def num_compute_threads(weight_bytes: int, num_cores: int) -> int:
+    """One for a small model: its matrices are done before a second thread has woken up.
+
+    And where another program is busy, the first would wait for the second to get its turn, at every matrix.
+    """
+    return 1 if weight_bytes < SMALL_MODEL_BYTES else num_cores
+
+
+def bound_spinning(environ: MutableMapping[str, str]) -> None:
+    """Let threads that wait for work spin for a fraction of a millisecond, not for several, and then sleep.
+
+    A spinning thread holds the core that the one it waits for may need. To be called before any OpenMP library is
+    loaded; what the user says of waiting stands.
+    """
+    if "OMP_WAIT_POLICY" not in environ:
+        environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
 
 
 def free_memory(cgroup: Path = CGROUP, proc: Path = PROC) -> int:

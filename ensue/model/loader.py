@@ -137,6 +137,12 @@ def weight_files(folder: Path) -> dict[str, set[str] | None]:
     raise ModelError(f"The model folder has neither {SINGLE} nor {INDEX}{found}.")
 
 
+def weight_bytes(folder: Path) -> int:
+    """Size of the weights on disk, roughly that in memory; what is missing is the loader's to report."""
+    paths = (find(folder, name) for name in weight_files(folder))
+    return sum(path.stat().st_size for path in paths if path is not None)
+
+
 def _read_index(folder: Path) -> dict[str, set[str] | None]:
     places = read_json(folder, INDEX).get("weight_map")
     if not isinstance(places, dict) or not places or not all(map(_is_plain_name, places.values())):

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ensue.engine.resources import free_memory, num_usable_cores
+from ensue.engine.resources import (
+    SMALL_MODEL_BYTES,
+    bound_spinning,
+    free_memory,
+    num_compute_threads,
+    num_usable_cores,
+)
 
 NUM_CORES = len(os.sched_getaffinity(0))
 AVAILABLE = 50 * 1024
@@ -72,3 +78,21 @@ def test_free_memory_knows_version_1(tmp_path: Path) -> None:
         "memory/memory.usage_in_bytes": "1\n",
     }
     assert memory(write(tmp_path, files)) == 10000
+
+
+@pytest.mark.parametrize(("weight_bytes", "threads"), [(1, 1), (SMALL_MODEL_BYTES - 1, 1), (SMALL_MODEL_BYTES, 8)])
+def test_a_small_model_computes_on_one_thread(weight_bytes: int, threads: int) -> None:
+    assert num_compute_threads(weight_bytes, 8) == threads
+
+
+@pytest.mark.parametrize("said", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}])
+def test_what_the_user_says_of_spinning_stands(said: dict[str, str]) -> None:
+    environ = dict(said)
+    bound_spinning(environ)
+    assert environ == said
+
+
+def test_spinning_is_bounded_where_nobody_says_otherwise() -> None:
+    environ: dict[str, str] = {}
+    bound_spinning(environ)
+    assert 0 < int(environ["GOMP_SPINCOUNT"]) < 100_000
