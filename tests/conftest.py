@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
-import torch
 
-from ensue.model import devices, kernels
+from ensue.engine.resources import bound_spinning
+
+bound_spinning(os.environ)  # before torch is loaded: what runs the tests may be busy with other things
+
+import torch  # noqa: E402
+
+from ensue.model import devices, kernels  # noqa: E402
 
 
 @pytest.fixture(scope="module")
