@@ -1,0 +1,157 @@
+"""From a caller's JSON schema to an equivalent, or narrower, one of the few keywords that every backend enforces.
+
+Keywords that can't be enforced are refused by name and place; unknown keywords are annotations, and dropped. The result
+has no reference but `#/$defs/N`, no drafts and no `oneOf`. Nothing is ever fetched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ensue.errors import InvalidGrammar
+from ensue.guided.schema_arrays import (
+    lower_additional_items,
+    lower_contains,
+    lower_items,
+    lower_prefix_items,
+    lower_unevaluated_items,
+    lower_unique_items,
+)
+from ensue.guided.schema_combos import lower_all_of, lower_any_of, lower_if, lower_not, lower_one_of, lower_ref
+from ensue.guided.schema_objects import (
+    lower_additional_properties,
+    lower_dependencies,
+    lower_dependent_required,
+    lower_dependent_schemas,
+    lower_max_properties,
+    lower_min_properties,
+    lower_pattern_properties,
+    lower_properties,
+    lower_property_names,
+    lower_required,
+    lower_unevaluated_properties,
+)
+from ensue.guided.schema_part import Lower, Part, Path, Schema, keep_count, refuse
+from ensue.guided.schema_refs import find_target
+from ensue.guided.schema_scalars import (
+    lower_bound,
+    lower_const,
+    lower_enum,
+    lower_format,
+    lower_multiple_of,
+    lower_pattern,
+    lower_type,
+)
+
+ENFORCED = (
+    "$ref", "type", "enum", "const",
+    "properties", "patternProperties", "additionalProperties", "required", "minProperties", "maxProperties",
+    "dependentRequired", "dependentSchemas", "dependencies", "propertyNames",
+    "items", "prefixItems", "additionalItems", "minItems", "maxItems",
+    "minLength", "maxLength", "pattern", "format",
+    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+    "allOf", "anyOf", "oneOf",
+)  # fmt: skip
+ENFORCED_IN_PART = ("not", "uniqueItems", "unevaluatedProperties", "unevaluatedItems", "contains", "if")
+NOT_ENFORCED = ("$dynamicRef", "$recursiveRef", "extends", "disallow", "divisibleBy")
+
+_OLD_DRAFTS = ("draft-03", "draft-04", "draft-05", "draft-06", "draft-07")  # `$ref` hides its neighbours
+
+
+def lower(schema: Any) -> Schema:
+    """Check a schema and rewrite it.
+
+    Raises:
+        InvalidGrammar: `param` is the place within the schema, as in `properties.a.pattern`.
+    """
+    return _Lowering(schema).run()
+
+
+class _Lowering:
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        names = root if isinstance(root, dict) else {}
+        self._hides_siblings = any(draft in str(names.get("$schema", "")) for draft in _OLD_DRAFTS)
+        self._names: dict[str, str] = {}  # reference → name in $defs
+        self._targets: list[tuple[str, Any, Path]] = []  # not lowered yet
+
+    def run(self) -> Schema:
+        whole, definitions = self.schema(self._root, ()), {}
+        while self._targets:
+            name, target, path = self._targets.pop()
+            definitions[name] = self.schema(target, path)
+        if whole is False:
+            raise InvalidGrammar("The schema allows no value.")
+        result = {} if whole is True else whole
+        return {**result, "$defs": definitions} if definitions else result
+
+    def schema(self, node: Any, path: Path) -> Schema | bool:
+        """Lower one schema."""
+        if isinstance(node, bool):
+            return node
+        if not isinstance(node, dict):
+            raise refuse(path, "A schema must be an object or a boolean.")
+        if self._hides_siblings and "$ref" in node:
+            node = {"$ref": node["$ref"]}
+        part = Part(self, node, path)
+        for keyword, value in node.items():
+            if keyword in _LOWERINGS:
+                _LOWERINGS[keyword](part, value, (*path, keyword))
+            elif keyword in NOT_ENFORCED:
+                raise refuse((*path, keyword), f"The keyword {keyword} cannot be enforced.")
+        return part.result()
+
+    def reference(self, reference: str, path: Path) -> str:
+        """The name in $defs of what a reference points to; it is lowered later."""
+        if reference not in self._names:
+            target, target_path = self.resolve(reference, path)
+            self._names[reference] = str(len(self._names))
+            self._targets.append((self._names[reference], target, target_path))
+        return self._names[reference]
+
+    def resolve(self, reference: Any, path: Path) -> tuple[Any, Path]:
+        try:
+            return find_target(self._root, reference)
+        except InvalidGrammar as error:
+            raise refuse(path, error.message) from None
+
+
+_LOWERINGS: dict[str, Lower] = {
+    "$ref": lower_ref,
+    "type": lower_type,
+    "enum": lower_enum,
+    "const": lower_const,
+    "properties": lower_properties,
+    "patternProperties": lower_pattern_properties,
+    "additionalProperties": lower_additional_properties,
+    "unevaluatedProperties": lower_unevaluated_properties,
+    "required": lower_required,
+    "minProperties": lower_min_properties,
+    "maxProperties": lower_max_properties,
+    "dependentRequired": lower_dependent_required,
+    "dependentSchemas": lower_dependent_schemas,
+    "dependencies": lower_dependencies,
+    "propertyNames": lower_property_names,
+    "items": lower_items,
+    "prefixItems": lower_prefix_items,
+    "additionalItems": lower_additional_items,
+    "unevaluatedItems": lower_unevaluated_items,
+    "contains": lower_contains,
+    "uniqueItems": lower_unique_items,
+    "minItems": keep_count,
+    "maxItems": keep_count,
+    "minLength": keep_count,
+    "maxLength": keep_count,
+    "pattern": lower_pattern,
+    "format": lower_format,
+    "minimum": lower_bound,
+    "maximum": lower_bound,
+    "exclusiveMinimum": lower_bound,
+    "exclusiveMaximum": lower_bound,
+    "multipleOf": lower_multiple_of,
+    "allOf": lower_all_of,
+    "anyOf": lower_any_of,
+    "oneOf": lower_one_of,
+    "not": lower_not,
+    "if": lower_if,
+}

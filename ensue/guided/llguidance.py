@@ -1,0 +1,179 @@
+"""The built-in backend. A compiled grammar is llguidance's own grammar text: rebuilding it takes milliseconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer, regex_to_lark
+
+from ensue.errors import GenerationFailed, InvalidGrammar
+from ensue.guided.backend import Strictness
+from ensue.guided.constraint import JSON_KINDS, Constraint, compact_json
+from ensue.guided.grammar import to_lark
+from ensue.guided.json_schema import lower
+from ensue.guided.regex import escape, narrow
+from ensue.guided.satisfiable import has_value
+from ensue.guided.vocabulary import Vocabulary
+from ensue.request import CompiledGrammar
+
+NAME = "llguidance"
+_SEPARATORS: dict[str, object] = {"item_separator": ", ?", "key_separator": ": ?", "whitespace_flexible": False}
+# Masks hold every token that fits, not only those that the tokenizer would choose: bans then leave another way.
+_OPTIONS = '\n%llguidance {"no_forcing": true}'
+_ESCAPES = 'nrbtf"\\'  # no \\u: a name must not be written in two ways
+_PLACE = re.compile(r"^(?:at )?(\d+)\((\d+)\): ", re.MULTILINE)
+_QUOTED = re.compile(r"""(["'/`]).*?\1""", re.DOTALL)
+
+
+class LlguidanceBackend:
+    """Implements `Backend`."""
+
+    def __init__(self, vocabulary: Vocabulary, strictness: Strictness) -> None:
+        self._vocabulary = vocabulary
+        self._tokenizer = LLTokenizer(_Tokens(vocabulary))  # type: ignore[arg-type]
+        self._limits = LLParserLimits(
+            max_items_in_row=strictness.max_items_in_row,
+            initial_lexer_fuel=strictness.initial_fuel,
+            step_lexer_fuel=strictness.step_fuel,
+            step_max_items=strictness.step_max_items,
+            max_lexer_states=strictness.max_lexer_states,
+            verbose_errors=False,
+        )
+
+    def compile(self, constraint: Constraint) -> CompiledGrammar:
+        if constraint.whitespace_pattern is not None:
+            self._check_whitespace(constraint.whitespace_pattern)
+        payload = _source_of(constraint).encode()
+        grammar = CompiledGrammar(NAME, payload, hashlib.blake2b(payload, digest_size=16).digest())
+        self._match(payload.decode(), has_places=constraint.kind == "grammar" and "::=" not in constraint.text)
+        return grammar
+
+    def load(self, grammar: CompiledGrammar) -> LlguidanceMatcher:
+        return LlguidanceMatcher(self._match(grammar.payload.decode()), self._vocabulary)
+
+    def _match(self, source: str, *, has_places: bool = False) -> LLMatcher:
+        """
+        Args:
+            has_places: lines and columns of the source are the caller's own.
+        """
+        matcher = LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
+        if matcher.is_error():
+            raise InvalidGrammar(_sentence(matcher.get_error(), has_places=has_places))
+        return matcher
+
+    def _check_whitespace(self, pattern: str) -> None:
+        """Between JSON tokens nothing but white space may stand."""
+        if not pattern:
+            return
+        lexeme = regex_to_lark(narrow(pattern), use_ascii="")
+        self._match(_regex_source(narrow(pattern)))
+        other = LLMatcher(self._tokenizer, f"start: T\nT: /{lexeme}/ & ~/[ \\t\\n\\r]*/", log_level=0)
+        other.compute_bitmask()
+        if not other.is_error() or other.is_accepting():
+            raise InvalidGrammar("guided_whitespace_pattern may match nothing but spaces, tabs and line ends.")
+
+
+class LlguidanceMatcher:
+    """Implements `Matcher`."""
+
+    def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary) -> None:
+        self._matcher = matcher
+        self._vocabulary = vocabulary
+
+    def bitmask(self) -> bytes:
+        if self._matcher.is_stopped() and not self._matcher.is_error():
+            return bytes(self._vocabulary.num_bitmask_bytes)
+        bits = self._matcher.compute_bitmask()
+        if self._matcher.is_error():
+            if self._matcher.get_error().startswith("NoExtension"):
+                return bytes(self._vocabulary.num_bitmask_bytes)
+            raise GenerationFailed(_sentence(self._matcher.get_error()))
+        return _without_end(bits, len(self._vocabulary.tokens))
+
+    def accept(self, token_id: int) -> None:
+        if not self._matcher.consume_token(token_id):
+            raise GenerationFailed(_sentence(self._matcher.get_error()))
+
+    @property
+    def is_accepting(self) -> bool:
+        return not self._matcher.is_error() and self._matcher.is_accepting()
+
+    def fork(self) -> LlguidanceMatcher:
+        return LlguidanceMatcher(self._matcher.deep_copy(), self._vocabulary)
+
+
+class _Tokens:
+    """The vocabulary as llguidance asks for it, with an end token of its own behind the last one."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.tokens = [*vocabulary.tokens, b"<end>"]
+        self.eos_token_id = len(vocabulary.tokens)
+        self.bos_token_id = None
+        self.special_token_ids = [*sorted(vocabulary.special_ids), self.eos_token_id]
+        self.is_tokenizer_wrapper = True
+        self._ids = {token: i for i, token in enumerate(vocabulary.tokens) if token}
+        self._longest = max(map(len, self._ids), default=0)
+
+    def __call__(self, text: str | bytes) -> Sequence[int]:
+        """Some way to write a text in tokens; only ever a hint."""
+        data = text.encode() if isinstance(text, str) else text
+        ids: list[int] = []
+        while data:
+            length = next((n for n in range(min(self._longest, len(data)), 0, -1) if data[:n] in self._ids), None)
+            if length is None:
+                break
+            ids.append(self._ids[data[:length]])
+            data = data[length:]
+        return ids
+
+
+def _source_of(constraint: Constraint) -> str:
+    """Lark text in llguidance's dialect."""
+    if constraint.kind in JSON_KINDS:
+        return f"start: %json {_schema_of(constraint)}{_OPTIONS}"
+    if constraint.kind == "grammar":
+        return to_lark(constraint.text) + _OPTIONS
+    if constraint.kind == "regex":
+        return _regex_source(narrow(constraint.text))
+    return _regex_source("|".join(map(escape, json.loads(constraint.text))))
+
+
+def _regex_source(regex: str) -> str:
+    return f"start: /{regex_to_lark(regex, use_ascii='')}/{_OPTIONS}" if regex else f'start: ""{_OPTIONS}'
+
+
+def _schema_of(constraint: Constraint) -> str:
+    is_any = constraint.kind == "json_object"
+    schema = lower({"type": "object"} if is_any else json.loads(constraint.text))
+    if not has_value(schema):
+        raise InvalidGrammar("The schema allows no value that ever ends.")
+    options = {**_spacing(constraint.whitespace_pattern), "json_allowed_escapes": _ESCAPES}
+    return compact_json({**schema, "x-guidance": options})
+
+
+def _spacing(pattern: str | None) -> dict[str, object]:
+    """The library's options; by default nothing but one optional space after a separator."""
+    if pattern is None:
+        return _SEPARATORS
+    return {"whitespace_pattern": pattern} if pattern else {"whitespace_flexible": False}
+
+
+def _without_end(bits: bytes, num_tokens: int) -> bytes:
+    """Clear the bit of our own end token, which stands behind the last token."""
+    if num_tokens % 8 == 0:
+        return bits[: num_tokens // 8]
+    last = num_tokens // 8
+    return bits[:last] + bytes([bits[last] & (1 << num_tokens % 8) - 1])
+
+
+def _sentence(error: str, *, has_places: bool = False) -> str:
+    """The library's words without the caller's text."""
+    where = _PLACE.search(error)
+    detail = re.search(r"error: (.*)", error)
+    first = detail[1] if detail else _PLACE.sub("", error.strip()).split("\n", 1)[0].split("; ")[0]
+    words = _QUOTED.sub("…", first)[:200].rstrip(". ")
+    plain = "".join(c if c.isprintable() else " " for c in words)
+    return f"Line {where[1]}, column {where[2]}: {plain}." if where and has_places else f"{plain}."

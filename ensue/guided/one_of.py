@@ -1,0 +1,112 @@
+"""Whether two schemas can have a value in common: `oneOf` is `anyOf` where no two branches can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from ensue.guided.schema_values import json_equal, type_of
+
+Resolve = Callable[[Any], Any]  # a $ref → the schema that it names
+_ALL = frozenset(("null", "boolean", "integer", "number", "string", "array", "object"))
+_MAX_DEPTH = 8
+
+
+def first_overlap(branches: Sequence[Any], parent: Mapping[str, Any], resolve: Resolve) -> tuple[int, int] | None:
+    """The first two branches that are not certain to exclude each other.
+
+    Args:
+        parent: the schema around the branches; its type holds for all of them.
+    """
+    around = _own_types(parent)
+    for (i, one), (j, other) in combinations(enumerate(branches), 2):
+        if not _Pair(resolve, around).excludes(one, other, 0):
+            return i, j
+    return None
+
+
+class _Pair:
+    """Compares schemas; says "excludes" only where it is certain."""
+
+    def __init__(self, resolve: Resolve, types: frozenset[str]) -> None:
+        self._resolve = resolve
+        self._around = types
+
+    def excludes(self, one: Any, other: Any, depth: int) -> bool:
+        if depth > _MAX_DEPTH:
+            return False
+        if one is False or other is False:
+            return True
+        if not isinstance(one, dict) or not isinstance(other, dict):
+            return False
+        return (
+            self._by_type(one, other, depth)
+            or self._by_values(one, other)
+            or self._by_property(one, other, depth)
+            or self._by_parts(one, other, depth)
+            or self._by_parts(other, one, depth)
+        )
+
+    def _by_type(self, one: dict[str, Any], other: dict[str, Any], depth: int) -> bool:
+        return not self._types(one, depth) & self._types(other, depth)
+
+    def _types(self, node: dict[str, Any], depth: int) -> frozenset[str]:
+        """An upper bound: `number` stands for numbers that are not whole."""
+        types = _own_types(node) & (self._around if depth == 0 else _ALL)
+        values = _values(node)
+        return types if values is None else types & {type_of(value) for value in values}
+
+    def _by_values(self, one: dict[str, Any], other: dict[str, Any]) -> bool:
+        mine, yours = _values(one), _values(other)
+        if mine is None or yours is None:
+            return False
+        return not any(json_equal(a, b) for a in mine for b in yours)
+
+    def _by_property(self, one: dict[str, Any], other: dict[str, Any], depth: int) -> bool:
+        """Some property that must be there can't fit both."""
+        if self._types(one, depth) & self._types(other, depth) != {"object"}:
+            return False
+        required = {*_list(one, "required"), *_list(other, "required")}
+        return any(self._differs_in(name, one, other, depth) for name in required if isinstance(name, str))
+
+    def _differs_in(self, name: str, one: dict[str, Any], other: dict[str, Any], depth: int) -> bool:
+        return self.excludes(_property(one, name), _property(other, name), depth + 1)
+
+    def _by_parts(self, one: dict[str, Any], other: dict[str, Any], depth: int) -> bool:
+        """What one of the schemas is made of excludes the other."""
+        if "$ref" in one and self.excludes(self._resolve(one["$ref"]), other, depth + 1):
+            return True
+        if any(self.excludes(part, other, depth + 1) for part in _list(one, "allOf")):
+            return True
+        return any(
+            bool(parts) and all(self.excludes(part, other, depth + 1) for part in parts)
+            for parts in (_list(one, "anyOf"), _list(one, "oneOf"))
+        )
+
+
+def _own_types(node: Mapping[str, Any]) -> frozenset[str]:
+    if "type" not in node:
+        return _ALL
+    named = node["type"] if isinstance(node["type"], list) else [node["type"]]
+    types = frozenset(name for name in named if isinstance(name, str))
+    return types | {"integer"} if "number" in types else types
+
+
+def _values(node: Mapping[str, Any]) -> list[Any] | None:
+    if "const" in node:
+        return [node["const"]]
+    return node["enum"] if isinstance(node.get("enum"), list) else None
+
+
+def _property(node: Mapping[str, Any], name: str) -> Any:
+    properties = node.get("properties")
+    if isinstance(properties, dict) and name in properties:
+        return properties[name]
+    is_closed = node.get("additionalProperties") is False and not node.get("patternProperties")
+    return not is_closed
+
+
+def _list(node: Mapping[str, Any], keyword: str) -> list[Any]:
+    value = node.get(keyword, [])
+    return value if isinstance(value, list) else []

@@ -1,0 +1,153 @@
+"""Asks the prover's process, starts another where it was killed, and remembers what it said."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from dataclasses import dataclass
+
+from ensue.errors import InvalidGrammar, Overloaded
+from ensue.guided.constraint import Constraint
+from ensue.guided.proof_cache import ProofCache
+from ensue.guided.prover_frames import LENGTH_BYTES, Outcome, hello, question, read_answer
+from ensue.guided.vocabulary import Vocabulary
+from ensue.request import CompiledGrammar
+
+_STACK_SIGNALS = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL)
+
+
+@dataclass(frozen=True, slots=True)
+class ProofLimits:
+    """What proofs may cost."""
+
+    cpu_s: float = 5.0
+    memory_bytes: int = 512 * 2**20  # growth during one proof
+    wall_s: float = 60.0  # on a machine that is busy; then the prover is killed
+    cache_bytes: int = 64 * 2**20
+    max_waiting: int = 256
+
+
+@dataclass(slots=True)
+class ProofStats:
+    """Counts since the start."""
+
+    num_hits: int = 0  # answered from memory, or together with an equal question
+    num_misses: int = 0
+    num_refused: int = 0  # of the misses
+    num_kills: int = 0  # of the prover
+
+
+class Prover:
+    """Proves constraints for one vocabulary, one at a time. Used from one event loop."""
+
+    def __init__(self, vocabulary: Vocabulary, limits: ProofLimits | None = None) -> None:
+        self.stats = ProofStats()
+        self._limits = limits or ProofLimits()
+        self._vocabulary = vocabulary
+        self._cache = ProofCache(self._limits.cache_bytes)
+        self._running: dict[bytes, asyncio.Task[Outcome]] = {}
+        self._turn = asyncio.Lock()
+        self._process: Process | None = None
+
+    async def prove(self, constraint: Constraint) -> CompiledGrammar:
+        """
+        Raises:
+            InvalidGrammar: malformed, impossible or too costly; `param` is the place within the constraint.
+            Overloaded: too many proofs wait, or this one's prover was killed from outside.
+        """
+        outcome = await self._outcome(constraint)
+        if isinstance(outcome, InvalidGrammar):
+            raise InvalidGrammar(outcome.message, param=outcome.param)
+        return outcome
+
+    async def close(self) -> None:
+        """End the process and whatever still waits for it."""
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await self._end_process()
+
+    async def _outcome(self, constraint: Constraint) -> Outcome:
+        digest = constraint.digest
+        if (known := self._cache.get(digest)) is not None:
+            self.stats.num_hits += 1
+            return known
+        if digest in self._running:
+            self.stats.num_hits += 1
+        else:
+            self._start(digest, constraint)
+        return await asyncio.shield(self._running[digest])  # others may wait for it, too
+
+    def _start(self, digest: bytes, constraint: Constraint) -> None:
+        if len(self._running) >= self._limits.max_waiting:
+            raise Overloaded("Too many constraints wait to be checked.", retry_after_s=1)
+        self.stats.num_misses += 1
+        task = asyncio.create_task(self._prove(digest, constraint))
+        self._running[digest] = task
+        task.add_done_callback(lambda done: self._finish(digest, done))
+
+    def _finish(self, digest: bytes, task: asyncio.Task[Outcome]) -> None:
+        del self._running[digest]
+        if not task.cancelled() and task.exception() is None:  # read, so that nobody misses it
+            self.stats.num_refused += isinstance(task.result(), InvalidGrammar)
+
+    async def _prove(self, digest: bytes, constraint: Constraint) -> Outcome:
+        async with self._turn:
+            outcome = await self._ask(constraint)
+        self._cache.put(digest, outcome)
+        return outcome
+
+    async def _ask(self, constraint: Constraint) -> Outcome:
+        process = await self._ready_process()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(question(constraint))
+            outcome, is_last = await asyncio.wait_for(_read_answer(process), self._limits.wall_s)
+        except TimeoutError:
+            process.kill()
+            return await self._killed(process)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return await self._killed(process)
+        except asyncio.CancelledError:
+            await self._end_process()  # its answer would be taken for the next one's
+            raise
+        if is_last:
+            await self._end_process()
+        return outcome
+
+    async def _ready_process(self) -> Process:
+        if self._process is None or self._process.returncode is not None:
+            limits = (str(self._limits.cpu_s), str(self._limits.memory_bytes))
+            command = (sys.executable, "-m", "ensue.guided.prover_process", *limits)
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+            )
+            assert self._process.stdin is not None
+            self._process.stdin.write(hello(self._vocabulary))
+        return self._process
+
+    async def _killed(self, process: Process) -> Outcome:
+        """What the end of the prover says of the constraint that it was at."""
+        code = await process.wait()
+        self._process = None
+        self.stats.num_kills += 1
+        if code == -signal.SIGXCPU:
+            return InvalidGrammar(f"The constraint takes more than {self._limits.cpu_s:g} seconds to compile.")
+        if code in _STACK_SIGNALS:
+            return InvalidGrammar("The constraint is too large or nested too deep.")
+        raise Overloaded("The check of the constraint was interrupted; try again.", retry_after_s=1)
+
+    async def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def _read_answer(process: Process) -> tuple[Outcome, bool]:
+    assert process.stdout is not None
+    length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "little")
+    return read_answer(await process.stdout.readexactly(length))

@@ -1,0 +1,100 @@
+"""The prover's process: `python -m ensue.guided.prover_process CPU_SECONDS MEMORY_BYTES`. It may be killed at any time.
+
+Questions come on standard input, whose end means that the asker is gone; answers go to standard output. Each proof runs
+under its own limits of CPU time and memory, on a small stack: what fits here fits the engine worker.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import queue
+import resource
+import sys
+import threading
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ensue.errors import InvalidGrammar
+from ensue.guided.backend import PROVER
+from ensue.guided.backends import Backends
+from ensue.guided.proof import prove
+from ensue.guided.prover_frames import LENGTH_BYTES, Outcome, answer, read_hello, read_question
+
+STACK_BYTES = 4 * 2**20  # the worker has more
+MAX_GROWTH_BYTES = 256 * 2**20  # a prover that keeps more than this after a proof ends, and another starts
+NICENESS = 5  # serving goes first
+
+Inbox = queue.SimpleQueue[Any]
+
+
+def main(cpu_s: float, memory_bytes: int) -> None:
+    """Answer until the asker is gone."""
+    os.nice(NICENESS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    inbox: Inbox = queue.SimpleQueue()
+    threading.stack_size(STACK_BYTES)
+    threading.Thread(target=_answer, args=(inbox, answers, cpu_s, memory_bytes), daemon=True).start()
+    while (message := _read(sys.stdin.buffer)) is not None:
+        inbox.put(message)
+    os._exit(0)  # whatever runs
+
+
+def _answer(inbox: Inbox, answers: BinaryIO, cpu_s: float, memory_bytes: int) -> None:
+    backends = Backends(read_hello(inbox.get()), PROVER)
+    backends.get("llguidance")
+    at_start = _memory_bytes(_RESIDENT)
+    while True:
+        constraint = read_question(inbox.get())
+        _limit(cpu_s, memory_bytes)
+        outcome: Outcome
+        try:
+            outcome = prove(constraint, backends)
+        except InvalidGrammar as error:
+            outcome = error
+        except (MemoryError, RecursionError):
+            outcome = InvalidGrammar("The constraint is too large or nested too deep.")
+        _lift_limits()
+        is_last = _memory_bytes(_RESIDENT) - at_start > MAX_GROWTH_BYTES
+        answers.write(answer(outcome, is_last=is_last))
+        answers.flush()
+        if is_last:
+            os._exit(0)
+
+
+def _read(stream: BinaryIO) -> Any:
+    header = stream.read(LENGTH_BYTES)
+    data = stream.read(int.from_bytes(header, "little")) if len(header) == LENGTH_BYTES else b""
+    return json.loads(data) if data else None
+
+
+def _limit(cpu_s: float, memory_bytes: int) -> None:
+    """Beyond its CPU time the kernel kills the process; beyond its memory, allocations fail."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _set_soft(resource.RLIMIT_CPU, math.ceil(usage.ru_utime + usage.ru_stime + cpu_s))
+    _set_soft(resource.RLIMIT_AS, _memory_bytes(_VIRTUAL) + memory_bytes)
+
+
+def _lift_limits() -> None:
+    _set_soft(resource.RLIMIT_CPU, resource.RLIM_INFINITY)
+    _set_soft(resource.RLIMIT_AS, resource.RLIM_INFINITY)
+
+
+def _set_soft(kind: int, value: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    is_beyond = hard != resource.RLIM_INFINITY and (value == resource.RLIM_INFINITY or value > hard)
+    resource.setrlimit(kind, (hard if is_beyond else value, hard))
+
+
+_VIRTUAL, _RESIDENT = 0, 1  # columns of statm
+
+
+def _memory_bytes(column: int) -> int:
+    return int(Path("/proc/self/statm").read_text().split()[column]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), int(sys.argv[2]))

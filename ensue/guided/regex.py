@@ -1,0 +1,66 @@
+"""Regexes in Rust's syntax, before a library reads them."""
+
+from __future__ import annotations
+
+from ensue.errors import InvalidGrammar
+from ensue.guided.constraint import MAX_NESTING
+
+_WORD = r"\w\p{N}"  # what anyone takes for a word's characters: Python counts ² among them
+_SPACE = r"\s\x1c-\x1f"
+# The inside of a class that stands for an escape, where it adds to what may match, and where it takes away from it.
+_ADDING = {"d": "0-9", "w": "0-9A-Za-z_", "W": f"[^{_WORD}]", "S": f"[^{_SPACE}]"}
+_TAKING = {"w": _WORD, "s": _SPACE, "D": "[^0-9]", "W": "[^0-9A-Za-z_]"}
+
+
+def narrow(pattern: str) -> str:
+    r"""The same regex, but \d, \w and their like hold only what every reader agrees on, whatever its Unicode version.
+
+    So \d is 0 to 9, and \D is no digit of any script.
+
+    Raises:
+        InvalidGrammar: groups or classes are nested too deep.
+    """
+    out: list[str] = []
+    negations: list[bool] = []  # of the classes that are open
+    num_groups, at = 0, 0
+    while at < len(pattern):
+        piece = pattern[at : at + 2] if pattern[at] == "\\" else pattern[at]
+        at += len(piece)
+        if piece == "[":
+            is_negated = pattern.startswith("^", at)
+            negations.append(is_negated)
+            head = "[" + "^" * is_negated
+            head += "]" if pattern.startswith("]", at + is_negated) else ""  # a literal one
+            out.append(head)
+            at += len(head) - 1
+            _check_depth(len(negations))
+        elif negations:
+            if piece == "]":
+                negations.pop()
+            out.append(_in_class(piece, takes=sum(negations) % 2 == 1))
+        else:
+            num_groups += (piece == "(") - (piece == ")")
+            _check_depth(num_groups)
+            out.append(f"[{_ADDING[piece[1]]}]" if piece[0] == "\\" and piece[1:] in _ADDING else piece)
+    return "".join(out)
+
+
+def _in_class(piece: str, *, takes: bool) -> str:
+    table = _TAKING if takes else _ADDING
+    return table.get(piece[1:], piece) if piece.startswith("\\") else piece
+
+
+def _check_depth(depth: int) -> None:
+    if depth > MAX_NESTING:
+        raise InvalidGrammar(f"The regex is nested deeper than {MAX_NESTING} groups.")
+
+
+def escape(text: str) -> str:
+    """A regex that matches this text alone, whatever the text.
+
+    Raises:
+        InvalidGrammar: half a character, which no text can hold.
+    """
+    if any("\ud800" <= c < "\ue000" for c in text):
+        raise InvalidGrammar("The text holds half a character (a lone surrogate).")
+    return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):x}}}" for c in text)

@@ -1,0 +1,188 @@
+"""Which schemas are enforced, which are refused and why, and that finished texts satisfy them."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import jsonschema
+import pytest
+
+from ensue.errors import InvalidGrammar
+from ensue.guided.constraint import Constraint
+from ensue.guided.json_schema import lower
+from tests.guided.schemas import random_schema
+from tests.guided.walk import accepts, backend, walk, walk_on
+
+Json = Any
+NODE = {"type": "object", "properties": {"v": {"type": "integer"}, "next": {"$ref": "#"}}, "required": ["v"]}
+CLOSED: Json = {"type": "object", "additionalProperties": False}
+
+
+def is_valid(schema: Json, text: str) -> bool:
+    validator = jsonschema.Draft202012Validator
+    return bool(validator(schema, format_checker=validator.FORMAT_CHECKER).is_valid(json.loads(text)))
+
+
+# keyword: schema, texts that it allows, texts that it forbids
+ENFORCED: list[tuple[str, Json, list[str], list[str]]] = [
+    ("type", {"type": ["integer", "null"]}, ["5", "-3", "null"], ["1.5", '"a"', "true"]),
+    ("enum", {"enum": [1, "é", None, {"a": [1]}]}, ["1", '"é"', "null", '{"a":[1]}'], ["2", '"e"']),
+    ("const", {"const": "a"}, ['"a"'], ['"b"', '"a', "1"]),
+    ("properties", {"properties": {"a": {"type": "null"}}, **CLOSED}, ["{}", '{"a":null}'], ['{"a":1}', '{"b":1}']),
+    ("order", {**CLOSED, "properties": {"b": True, "a": True}}, ['{"b":1, "a":2}'], ['{"a":2,"b":1}']),
+    ("required", {"properties": {"a": True}, "required": ["a"], "type": "object"}, ['{"a":1}'], ["{}", '{"b":1}']),
+    ("patternProperties", {**CLOSED, "patternProperties": {"^x": {"const": 1}}}, ['{"xy":1}'], ['{"xy":2}', '{"a":1}']),
+    ("additionalProperties", {"type": "object", "additionalProperties": {"const": 1}}, ['{"q":1}'], ['{"q":2}']),
+    ("unevaluatedProperties", {"type": "object", "unevaluatedProperties": False}, ["{}"], ['{"a":1}']),
+    ("minProperties", {**CLOSED, "properties": {"a": True, "b": True}, "minProperties": 1}, ['{"b":1}'], ["{}"]),
+    ("maxProperties", {"type": "object", "maxProperties": 1}, ["{}", '{"a":1}'], ['{"a":1,"b":1}']),
+    (
+        "dependentRequired",
+        {**CLOSED, "properties": {"a": True, "b": True}, "dependentRequired": {"a": ["b"]}},
+        ["{}", '{"b":1}', '{"a":1,"b":1}'],
+        ['{"a":1}'],
+    ),
+    ("propertyNames", {"type": "object", "propertyNames": {"pattern": "^x+$"}}, ['{"xx":1}'], ['{"a":1}']),
+    ("items", {"type": "array", "items": {"const": 1}}, ["[]", "[1, 1]"], ["[2]"]),
+    ("prefixItems", {"type": "array", "prefixItems": [{"const": 1}], "items": False}, ["[]", "[1]"], ["[2]", "[1,1]"]),
+    ("items as a list", {"type": "array", "items": [{"const": 1}], "additionalItems": False}, ["[1]"], ["[1,1]"]),
+    ("minItems", {"type": "array", "minItems": 1, "maxItems": 2}, ["[1]", "[1,2]"], ["[]", "[1,2,3]"]),
+    ("minLength", {"type": "string", "minLength": 1, "maxLength": 2}, ['"é"', '"😀😀"'], ['""', '"abc"']),
+    ("pattern", {"type": "string", "pattern": "b+"}, ['"b"', '"abbc"'], ['"a"']),
+    ("minimum", {"type": "integer", "minimum": -2, "exclusiveMaximum": 3}, ["-2", "0", "2"], ["-3", "3"]),
+    ("exclusiveMinimum", {"type": "number", "exclusiveMinimum": 5, "maximum": 5.5}, ["5.5", "5.25"], ["5", "5.0"]),
+    ("multipleOf", {"type": "number", "multipleOf": 7}, ["0", "14"], ["8", "7.5"]),
+    ("multipleOf a fraction", {"type": "number", "multipleOf": 0.25}, ["1", "1.25"], ["1.3"]),
+    ("allOf", {"allOf": [{"type": "integer"}, {"minimum": 3}]}, ["3"], ["2", '"a"']),
+    ("anyOf", {"anyOf": [{"type": "integer"}, {"const": "a"}]}, ["3", '"a"'], ['"b"']),
+    ("oneOf by type", {"oneOf": [{"type": "integer"}, {"type": "string"}]}, ["3", '"a"'], ["null"]),
+    ("oneOf by const", {"oneOf": [{"const": 1}, {"const": 2}]}, ["1", "2"], ["3"]),
+    (
+        "oneOf by property",
+        {"oneOf": [{**CLOSED, "properties": {"k": {"const": k}}, "required": ["k"]} for k in "ab"]},
+        ['{"k":"a"}', '{"k":"b"}'],
+        ["{}", '{"k":"c"}'],
+    ),
+    ("not a type", {"not": {"type": ["string", "number"]}}, ["null", "[]"], ['"a"', "1"]),
+    ("not required", {"not": {"required": ["a"]}}, ["{}", '{"b":1}'], ['{"a":1}', "1"]),
+    (
+        "if",
+        {
+            "type": "object",
+            "properties": {"k": {"enum": ["a", "b"]}, "x": {"type": "integer"}},
+            "required": ["k"],
+            "additionalProperties": False,
+            "if": {"properties": {"k": {"const": "a"}}, "required": ["k"]},
+            "then": {"required": ["x"]},
+        },
+        ['{"k":"a","x":1}', '{"k":"b"}'],
+        ['{"k":"a"}'],
+    ),
+    ("$ref", {"$ref": "#/$defs/n", "$defs": {"n": {"type": "integer"}}, "minimum": 2}, ["2"], ["1", '"a"']),
+    ("$ref to an anchor", {"$ref": "#n", "$defs": {"n": {"$anchor": "n", "const": 1}}}, ["1"], ["2"]),
+    ("recursion", {**NODE, "additionalProperties": False}, ['{"v":1}', '{"v":1, "next": {"v":2}}'], ['{"next":{}}']),
+    ("unique names", {"properties": {"a": {"const": 1}}, "type": "object"}, ['{"a":1}'], ['{"\\u0061":2}']),
+    ("annotations", {"title": "t", "x-mine": 1, "default": 3, "format": "int32", "type": "null"}, ["null"], ["1"]),
+]
+
+
+@pytest.mark.parametrize(("schema", "good", "bad"), [c[1:] for c in ENFORCED], ids=[c[0] for c in ENFORCED])
+def test_keywords_are_enforced(schema: Json, good: list[str], bad: list[str]) -> None:
+    constraint = Constraint.of_schema(schema)
+    assert [text for text in good if not accepts(constraint, text)] == []
+    assert [text for text in bad if accepts(constraint, text)] == []
+
+
+REFUSED: list[tuple[Json, str | None, str]] = [
+    ({"properties": {"a": {"type": "string", "pattern": "(?=a)b"}}}, "properties.a.pattern", "Look-around"),
+    ({"properties": {"a": {"pattern": r"(a)\1"}}}, "properties.a.pattern", "Back-references"),
+    ({"items": {"type": "array", "uniqueItems": True}}, "items.uniqueItems", "uniqueItems"),
+    ({"anyOf": [True, {"contains": {"const": 1}}]}, "anyOf[1].contains", "contains"),
+    ({"oneOf": [{"type": "string"}, {"minLength": 3}]}, "oneOf", "branches 0 and 1"),
+    ({"not": {"pattern": "a"}}, "not", "not can be enforced"),
+    ({"$dynamicRef": "#a"}, "$dynamicRef", "cannot be enforced"),
+    ({"properties": {"a": {"$ref": "https://example.com/schema"}}}, "properties.a.$ref", "nothing is ever fetched"),
+    ({"$ref": "file:///etc/passwd"}, "$ref", "nothing is ever fetched"),
+    ({"$ref": "#/$defs/x"}, "$ref", "does not have"),
+    ({"type": "foo"}, "type", "one or more of"),
+    ({"properties": {"a": 3}}, "properties.a", "object or a boolean"),
+    ({"enum": []}, "enum", "at least one"),
+    ({"multipleOf": 0.01}, "multipleOf", "whole number or a binary fraction"),
+    ({"minLength": -1}, "minLength", "whole number"),
+    ({"const": "\ud800"}, "const", "half a character"),
+    ({"type": "object", "minProperties": 2}, "minProperties", "minProperties"),
+    ({"type": "integer", "minimum": 3, "maximum": 2}, None, "Unsatisfiable"),
+    ({"$ref": "#"}, None, "no value that ever ends"),
+    ({**NODE, "required": ["next"]}, None, "no value that ever ends"),
+    (False, None, "allows no value"),
+    ([], None, "object or a boolean"),
+]
+
+
+@pytest.mark.parametrize(("schema", "place", "words"), REFUSED, ids=[str(c[0])[:40] for c in REFUSED])
+def test_what_cannot_be_enforced_is_refused_by_name_and_place(schema: Json, place: str | None, words: str) -> None:
+    with pytest.raises(InvalidGrammar, match=words) as caught:
+        backend().compile(Constraint.of_schema(schema))
+    assert caught.value.param == place
+
+
+def test_definitions_that_nothing_refers_to_are_not_looked_at() -> None:
+    assert lower({"type": "null", "$defs": {"x": {"$dynamicRef": "#a"}}}) == {"type": ["null"]}
+
+
+def test_a_reference_hides_its_neighbours_in_old_drafts_only() -> None:
+    schema = {"definitions": {"n": {"type": "integer"}}, "$ref": "#/definitions/n", "minimum": 5}
+    old = {"$schema": "http://json-schema.org/draft-07/schema#", **schema}
+    assert accepts(Constraint.of_schema(old), "3")
+    assert not accepts(Constraint.of_schema(schema), "3")
+
+
+FORMATS = ["date", "time", "date-time", "duration", "uuid", "email", "hostname", "ipv4", "ipv6", "uri", "uri-reference"]
+MORE_FORMATS = ["iri", "idn-email", "idn-hostname", "json-pointer", "relative-json-pointer", "regex", "uri-template"]
+
+
+@pytest.mark.parametrize("name", FORMATS + MORE_FORMATS)
+def test_formats_hold(name: str) -> None:
+    constraint = Constraint.of_schema({"type": "string", "format": name})
+    texts = [text for seed in range(25) if (text := walk(constraint, seed)) is not None]
+    assert len(texts) >= 5
+    assert [text for text in texts if not is_valid({"format": name}, text)] == []
+
+
+SPACES = [
+    (None, ['{"a":1,"b":2}', '{"a": 1, "b": 2}'], ['{ "a":1,"b":2}', '{"a":  1,"b":2}']),
+    ("", ['{"a":1,"b":2}'], ['{"a": 1,"b":2}']),
+    ("[ \\n]*", ['{ \n\n "a" : 1,"b":2 }'], ['{\t"a":1,"b":2}']),
+]
+
+
+@pytest.mark.parametrize(("pattern", "good", "bad"), SPACES)
+def test_white_space_is_what_the_pattern_says(pattern: str | None, good: list[str], bad: list[str]) -> None:
+    schema = {"type": "object", "properties": {"a": True, "b": True}, "required": ["a", "b"]}
+    constraint = Constraint.of_schema(schema, pattern)
+    assert all(accepts(constraint, text) for text in good)
+    assert not any(accepts(constraint, text) for text in bad)
+
+
+@pytest.mark.parametrize("pattern", ["x", "[ x]*", "a?", "("])
+def test_white_space_patterns_match_white_space_only(pattern: str) -> None:
+    with pytest.raises(InvalidGrammar):
+        backend().compile(Constraint.of_schema({}, pattern))
+
+
+def test_finished_texts_of_random_schemas_are_valid() -> None:
+    """The masks do all the work: tokens are drawn from noise."""
+    num_finished = 0
+    for seed in range(500):
+        schema = random_schema(random.Random(seed))
+        try:
+            grammar = backend().compile(Constraint.of_schema(schema))
+        except InvalidGrammar:
+            continue
+        for walk_seed in range(2):
+            text = walk_on(backend().load(grammar), random.Random(walk_seed), 60)
+            num_finished += text is not None
+            assert text is None or is_valid(schema, text), (seed, schema, text)
+    assert num_finished > 400
