@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ensue.api.context import context_of
 from ensue.config import ServerConfig
 from ensue.errors import AuthenticationError, InvalidRequest, PermissionDenied
 from ensue.hosts import is_loopback
@@ -80,7 +81,7 @@ class Guard:
         self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._gate.admit(Headers(scope=scope), self.policy)
+        context_of(scope).key = await self._gate.admit(Headers(scope=scope), self.policy)
         await self._app(scope, receive, send)
 
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from ensue.api.body import read_json
 from ensue.api.context import context_of
 from ensue.api.disconnect import unless_disconnected
-from ensue.api.params import StreamOptions, read_body, stream_options, to_request
+from ensue.api.params import Caller, StreamOptions, read_body, stream_options, to_request
 from ensue.api.protocol import ChoiceObject, CompletionObject, PromptTokensDetails, UsageObject
 from ensue.api.sse import EventStream, event
 from ensue.config import Config
@@ -23,6 +23,7 @@ from ensue.outputs import Usage
 from ensue.served_models import ServedModels
 from ensue.service.choice import ChoiceDelta
 from ensue.service.completion import Completion, CompletionService, FinishedChoice
+from ensue.store.keys import ApiKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ class CompletionsEndpoint:
         model = self._models.resolve(body.model)
         context = context_of(request.scope)
         context.model, request_id = model.name, context.request_id
-        asked = to_request(body, model, request_id=request_id, deadline=time.time() + self._limits.request_timeout_s)
+        deadline = time.time() + self._limits.request_timeout_s
+        asked = to_request(body, model, _caller(context.key), request_id=request_id, deadline=deadline)
         completion = await unless_disconnected(request.receive, self._service.start(model, asked))
         writer = AnswerWriter(f"cmpl-{request_id}", int(time.time()), body.model or model.name, completion.fingerprint)
         headers = {"warning": ", ".join(f'299 - "{warning}"' for warning in warnings)} if warnings else {}
@@ -99,8 +101,21 @@ async def _events(completion: Completion, writer: AnswerWriter, options: StreamO
         yield writer.event([], _usage(completion.usage))
 
 
+def _caller(key: ApiKey | None) -> Caller:
+    return Caller() if key is None else Caller(key.id, may_set_priority="admin" in key.scopes)
+
+
 def _choice(choice: ChoiceDelta | FinishedChoice) -> ChoiceObject:
-    return ChoiceObject(choice.index, choice.text, choice.logprobs, choice.finish_reason, choice.stop_reason)
+    return ChoiceObject(
+        choice.index,
+        choice.text,
+        choice.logprobs,
+        choice.finish_reason,
+        choice.stop_reason,
+        msgspec.UNSET if choice.prompt_logprobs is None else choice.prompt_logprobs,
+        msgspec.UNSET if choice.token_ids is None else choice.token_ids,
+        msgspec.UNSET if choice.prompt_token_ids is None else choice.prompt_token_ids,
+    )
 
 
 def _usage(usage: Usage) -> UsageObject:

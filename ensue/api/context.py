@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ensue.api.disconnect import ClientDisconnected
 from ensue.api.error_handlers import draining, error_response, internal_error
 from ensue.metrics import Metrics
+from ensue.store.keys import ApiKey
 
 OPENAI_VERSION = "2020-10-01"  # the only version there is
 CLIENT_CLOSED = 499  # how the log calls an answer that nobody waited for
@@ -32,6 +33,7 @@ class RequestContext:
     request_id: str = field(default_factory=lambda: secrets.token_hex(16))
     started_at: float = field(default_factory=time.perf_counter)
     status: int | None = None  # None until the answer starts
+    key: ApiKey | None = None  # that it came with, where one is needed
     model: str = ""  # canonical name, once known
 
     @property

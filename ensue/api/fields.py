@@ -7,7 +7,7 @@ nothing of what was given. Knows no particular field.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -80,19 +80,50 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    low: float
-    high: float
+    """A finite number, in a range where there is one."""
+
+    low: float = -math.inf
+    high: float = math.inf
 
     @property
     def schema(self) -> Schema:
-        return {"type": "number", "minimum": self.low, "maximum": self.high}
+        bounds = {"minimum": self.low, "maximum": self.high}
+        return {"type": "number"} | {name: bound for name, bound in bounds.items() if math.isfinite(bound)}
 
     def parse(self, value: Any, path: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(_as_float(value)):
-            raise _wrong(path, "a number")
-        if not self.low <= value <= self.high:
+        number = _finite(value, path)
+        if not self.low <= number <= self.high:
             raise _wrong(path, f"between {self.low:g} and {self.high:g}")
-        return float(value)
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class Positive:
+    """A finite number above zero."""
+
+    schema: ClassVar[Schema] = {"type": "number", "exclusiveMinimum": 0}
+
+    def parse(self, value: Any, path: str) -> float:
+        number = _finite(value, path)
+        if number <= 0:
+            raise _wrong(path, "a number above 0")
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class BooleanOr:
+    """true, false or a word."""
+
+    word: str
+
+    @property
+    def schema(self) -> Schema:
+        return {"anyOf": [Boolean.schema, {"const": self.word}]}
+
+    def parse(self, value: Any, path: str) -> bool | str:
+        if not isinstance(value, bool) and value != self.word:
+            raise _wrong(path, f'true, false or "{self.word}"')
+        return value  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +181,14 @@ def as_int(value: Any) -> int | None:
     return value if isinstance(value, int) else None
 
 
+def _finite(value: Any, path: str) -> float:
+    if not isinstance(value, bool) and isinstance(value, int | float):
+        number = _as_float(value)
+        if math.isfinite(number):
+            return number
+    raise _wrong(path, "a number")
+
+
 def _as_float(value: int | float) -> float:
     try:
         return float(value)
@@ -164,9 +203,13 @@ def _wrong(path: str, allowed: str) -> InvalidRequest:
 # ---- bodies: dataclasses whose fields carry their kind
 
 
-def param(kind: Kind, default: Any, help: str) -> Any:  # noqa: A002
-    """A field of a body; null and absent are the default."""
-    return field(default=default, metadata={"kind": kind, "help": help})
+def param(kind: Kind, default: Any, help: str, *, neutral: tuple[Any, ...] = ()) -> Any:  # noqa: A002
+    """A field of a body; null and absent are the default.
+
+    Args:
+        neutral: values that ask for nothing else than the default does.
+    """
+    return field(default=default, metadata={"kind": kind, "help": help, "neutral": neutral})
 
 
 def parse_body(body: type[T], raw: Mapping[str, Any]) -> T:
@@ -184,11 +227,23 @@ def parse_body(body: type[T], raw: Mapping[str, Any]) -> T:
     )
 
 
+def asks_for_nothing(value: Any, neutral: Collection[Any]) -> bool:
+    """Whether a value is one of the neutral ones; 1 and true are different values here."""
+    return any(value == item and isinstance(value, bool) == isinstance(item, bool) for item in neutral)
+
+
+def is_set(body: Any, name: str) -> bool:
+    """Whether a field of a body asks for something else than its default."""
+    declared = next(f for f in fields(body) if f.name == name)
+    return not asks_for_nothing(getattr(body, name), (declared.default, *declared.metadata["neutral"]))
+
+
 def schema_of(body: type[Any], required: Sequence[str]) -> Schema:
     """The JSON Schema of a body."""
     properties = {}
     for f in fields(body):
         described = f.metadata["kind"].schema | {"description": f.metadata["help"]}
-        has_default = isinstance(f.default, str | int | float) and f.default is not None
-        properties[f.name] = described | ({"default": f.default} if has_default else {})
+        default = next((value for value in (f.default, *f.metadata["neutral"]) if value is not None), None)
+        has_default = isinstance(default, str | int | float)
+        properties[f.name] = described | ({"default": default} if has_default else {})
     return {"type": "object", "properties": properties, "required": list(required)}

@@ -6,13 +6,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ensue.api.params import BY_DEFAULT_THE_MODELS
 from ensue.api.protocol import ModelList, ModelObject
 from ensue.errors import RequestError
 from ensue.sampling_params import SamplingParams
 from ensue.served_models import ServedModel, ServedModels
 from ensue.service.prompt import context_length
-
-SHOWN_DEFAULTS = ("temperature", "top_p", "top_k", "min_p")
 
 
 class ModelsEndpoint:
@@ -34,7 +33,7 @@ class ModelsEndpoint:
 
 def _describe(model: ServedModel, name: str) -> ModelObject:
     standard = SamplingParams()
-    defaults = {field: getattr(standard, field) or 0 for field in SHOWN_DEFAULTS}
+    defaults = {field: getattr(standard, field) or 0 for field in BY_DEFAULT_THE_MODELS}
     return ModelObject(
         id=name,
         created=model.created,

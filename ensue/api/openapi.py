@@ -30,7 +30,7 @@ def components() -> dict[str, Schema]:
 def _completion_body() -> Schema:
     schema = schema_of(CompletionBody, required=("prompt",))
     schema["properties"] |= {name: {"description": "Accepted without effect"} for name in WITHOUT_EFFECT}
-    schema["description"] = f"Known, and refused where they ask for something: best_of, {', '.join(UNSERVED)}."
+    schema["description"] = f"Known, and refused where they ask for something: {', '.join(UNSERVED)}."
     return schema
 
 

@@ -1,24 +1,33 @@
-"""A request body to a CompletionRequest: names, limits and combinations of fields. Knows no prompt's tokens."""
+"""A request body to a CompletionRequest: which fields may stand together, and defaults. Knows no prompt's tokens."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from ensue.api.fields import parse_body
-from ensue.api.protocol import INSTEAD, STREAM_OPTIONS, UNSERVED, WITHOUT_EFFECT, CompletionBody, Prompts
-from ensue.config import LimitsConfig
-from ensue.errors import InvalidRequest, UnknownParameter, UnsupportedParameter, shown
+from ensue.api.bounds import check_bounds, num_sequences
+from ensue.api.fields import is_set, parse_body
+from ensue.api.names import Policy, judge_names, refuse_unsupported
+from ensue.api.protocol import CompletionBody
+from ensue.errors import InvalidRequest, PermissionDenied
+from ensue.request import BeamParams
 from ensue.sampling_params import SamplingParams
 from ensue.served_models import ServedModel
 from ensue.service.request import DEFAULT_MAX_TOKENS, CompletionRequest
 
-SERVED = frozenset(f.name for f in fields(CompletionBody))
-KNOWN = SERVED | UNSERVED.keys() | {"best_of", *WITHOUT_EFFECT}
-MAX_WARNINGS = 8
-Policy = Literal["refuse", "warn"]
+BY_DEFAULT_THE_MODELS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+NOT_WITH_BEAMS = ("top_p", "top_k", "min_p")
+FOR_BEAMS_ONLY = ("length_penalty", "early_stopping")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as far as it matters for what is done."""
+
+    key_id: str = ""  # none where nobody needs a key
+    may_set_priority: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,74 +46,55 @@ def read_body(value: Any, unknown: Policy) -> tuple[CompletionBody, list[str]]:
     """
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
-    warnings = _judge_names(value, KNOWN, "", unknown)
-    if isinstance(value.get("stream_options"), dict):
-        warnings += _judge_names(value["stream_options"], STREAM_OPTIONS, "stream_options.", unknown)
-    _refuse_unserved(value)
-    body = parse_body(CompletionBody, value)
-    _refuse_best_of(value, body)
-    return body, warnings
-
-
-def _judge_names(value: Mapping[str, Any], known: Collection[str], prefix: str, unknown: Policy) -> list[str]:
-    names = [name for name in value if name not in known]
-    if names and unknown == "refuse":
-        near = difflib.get_close_matches(names[0][:64], known, n=1)
-        hint = f" Did you mean `{near[0]}`?" if near else ""
-        name = shown(prefix + names[0])
-        raise UnknownParameter(f"Unknown parameter `{name}`.{hint}", param=name)
-    return [f"Unknown parameter `{shown(prefix + name)}` was ignored." for name in names[:MAX_WARNINGS]]
-
-
-def _refuse_unserved(value: Mapping[str, Any]) -> None:
-    for name, neutral in UNSERVED.items():
-        if value.get(name) is not None and not _asks_for_nothing(value[name], neutral):
-            raise _unsupported(name)
-
-
-def _asks_for_nothing(value: Any, neutral: tuple[Any, ...]) -> bool:
-    """Whether a value is one of the neutral ones; 1 and true are different values here."""
-    return any(value == item and isinstance(value, bool) == isinstance(item, bool) for item in neutral)
-
-
-def _unsupported(name: str) -> UnsupportedParameter:
-    hint = f": {INSTEAD[name]}" if name in INSTEAD else ""
-    return UnsupportedParameter(f"This server does not support {name}{hint}.", param=name)
-
-
-def _refuse_best_of(value: Mapping[str, Any], body: CompletionBody) -> None:
-    """Its default is n."""
-    best_of = value.get("best_of")
-    if best_of is not None and not _asks_for_nothing(best_of, (body.n,)):
-        raise _unsupported("best_of")
+    warnings = judge_names(value, unknown)
+    return parse_body(CompletionBody, value), warnings
 
 
 def to_request(
-    body: CompletionBody, model: ServedModel, *, request_id: str, deadline: float | None = None
+    body: CompletionBody, model: ServedModel, caller: Caller, *, request_id: str, deadline: float | None = None
 ) -> CompletionRequest:
     """Check limits and combinations, and fill in defaults.
 
     Raises:
-        InvalidRequest: with the field in `param`.
+        InvalidRequest, PermissionDenied: with the field in `param`.
     """
-    limits = model.limits
-    prompts = _prompts(body, limits)
-    _check_limits(body, limits)
+    if body.prompt is None:
+        raise InvalidRequest("prompt is required.", param="prompt")
+    check_bounds(body, model.limits)
     max_tokens = _max_tokens(body)
     _check_combinations(body, max_tokens)
+    _check_priority(body, caller)
+    beam = _beam(body, model.sampling_defaults)
+    sampling = _sampling(body, model.sampling_defaults)
+    refuse_unsupported(body, model.engine.info.unsupported)
     return CompletionRequest(
         request_id=request_id,
-        prompts=prompts.prompts,
-        is_list=prompts.is_list,
-        sampling=_sampling(body, model.sampling_defaults),
+        prompts=body.prompt.prompts,
+        is_list=body.prompt.is_list,
+        suffix=body.suffix or None,
+        truncate_prompt_tokens=body.truncate_prompt_tokens,
+        add_special_tokens=body.add_special_tokens,
         max_tokens=max_tokens,
+        min_tokens=body.min_tokens,
         n=body.n,
+        best_of=body.best_of,
+        beam=beam,
+        sampling=sampling,
+        bad_words=tuple(dict.fromkeys(body.bad_words)),
         seed=None if body.seed == -1 else body.seed,
         stop=tuple(dict.fromkeys(body.stop)),
         stop_token_ids=body.stop_token_ids,
         ignore_eos=body.ignore_eos,
-        logprobs=body.logprobs,
+        include_stop_str_in_output=body.include_stop_str_in_output,
         echo=body.echo,
+        logprobs=body.logprobs,
+        prompt_logprobs=body.prompt_logprobs,
+        return_token_ids=body.return_token_ids,
+        return_tokens_as_token_ids=body.return_tokens_as_token_ids,
+        skip_special_tokens=body.skip_special_tokens,
+        spaces_between_special_tokens=body.spaces_between_special_tokens,
+        priority=body.priority,
+        cache_salt=_cache_salt(caller, body.cache_salt),
         deadline=deadline,
     )
 
@@ -112,32 +102,6 @@ def to_request(
 def stream_options(body: CompletionBody) -> StreamOptions:
     names = body.stream_options
     return StreamOptions("include_usage" in names, "continuous_usage_stats" in names)
-
-
-def _prompts(body: CompletionBody, limits: LimitsConfig) -> Prompts:
-    if body.prompt is None:
-        raise InvalidRequest("prompt is required.", param="prompt")
-    num_prompts = len(body.prompt.prompts)
-    if num_prompts > limits.max_prompts:
-        raise InvalidRequest(f"A request may have at most {limits.max_prompts} prompts.", param="prompt")
-    if num_prompts * body.n > limits.max_sequences:
-        raise InvalidRequest(f"Prompts times n must be at most {limits.max_sequences}.", param="n")
-    return body.prompt
-
-
-def _check_limits(body: CompletionBody, limits: LimitsConfig) -> None:
-    if body.n > limits.max_n:
-        raise InvalidRequest(f"n must be at most {limits.max_n}.", param="n")
-    if body.logprobs is not None and body.logprobs > limits.max_logprobs:
-        raise InvalidRequest(f"logprobs must be at most {limits.max_logprobs}.", param="logprobs")
-    if len(body.stop) > limits.max_stop_strings:
-        raise InvalidRequest(f"stop may have at most {limits.max_stop_strings} texts.", param="stop")
-    if any(not 0 < len(stop) <= limits.max_stop_length for stop in body.stop):
-        raise InvalidRequest(f"A stop text must have 1 to {limits.max_stop_length} characters.", param="stop")
-    if len(body.stop_token_ids) > limits.max_stop_token_ids:
-        raise InvalidRequest(f"stop_token_ids may have at most {limits.max_stop_token_ids}.", param="stop_token_ids")
-    if body.user is not None and len(body.user) > limits.max_user_length:
-        raise InvalidRequest(f"user must be at most {limits.max_user_length} characters long.", param="user")
 
 
 def _max_tokens(body: CompletionBody) -> int | None:
@@ -154,13 +118,49 @@ def _check_combinations(body: CompletionBody, max_tokens: int | None) -> None:
         raise InvalidRequest("max_tokens must be at least 1 without echo.", param="max_tokens")
     if body.stream_options and not body.stream:
         raise InvalidRequest("stream_options is for streams: set stream to true.", param="stream_options")
+    if body.stream and not body.use_beam_search and num_sequences(body) > body.n:
+        raise InvalidRequest("best_of must be n in a stream: only the end shows which are the best.", param="best_of")
+    for name in FOR_BEAMS_ONLY:
+        if not body.use_beam_search and is_set(body, name):
+            raise InvalidRequest(f"{name} is for beam search: set use_beam_search to true.", param=name)
+
+
+def _check_priority(body: CompletionBody, caller: Caller) -> None:
+    if body.priority and not caller.may_set_priority:
+        raise PermissionDenied("This API key may not set priority.", param="priority")
+
+
+def _beam(body: CompletionBody, defaults: Mapping[str, float | int]) -> BeamParams | None:
+    if not body.use_beam_search:
+        return None
+    if body.best_of == 1:
+        raise InvalidRequest("best_of must be at least 2 with use_beam_search: it is the width.", param="best_of")
+    if is_set(body, "temperature") and body.temperature not in (0, defaults.get("temperature")):
+        raise InvalidRequest("temperature must be 0 or absent with use_beam_search.", param="temperature")
+    for name in NOT_WITH_BEAMS:
+        if is_set(body, name) and getattr(body, name) != defaults.get(name):
+            raise InvalidRequest(f"{name} is for sampling: use_beam_search takes none.", param=name)
+    return BeamParams(num_sequences(body), body.length_penalty, body.early_stopping)
 
 
 def _sampling(body: CompletionBody, defaults: Mapping[str, float | int]) -> SamplingParams:
     """Values of the body, else of the model, else of SamplingParams."""
-    names = ("temperature", "top_p", "top_k", "min_p")
-    given = {name: value for name in names if (value := getattr(body, name)) is not None}
+    given = {name: value for name in BY_DEFAULT_THE_MODELS if (value := getattr(body, name)) is not None}
     chosen: dict[str, Any] = {**defaults, **given}
     if chosen.get("top_k") in (0, -1):
         del chosen["top_k"]
-    return SamplingParams(**chosen)
+    allowed = body.allowed_token_ids
+    return SamplingParams(
+        allowed_token_ids=None if allowed is None else tuple(dict.fromkeys(allowed)),
+        logit_bias=body.logit_bias,
+        frequency_penalty=body.frequency_penalty,
+        presence_penalty=body.presence_penalty,
+        **chosen,
+    )
+
+
+def _cache_salt(caller: Caller, salt: str | None) -> bytes:
+    """Keys never share cached prompts, whatever salts they send."""
+    if not caller.key_id and salt is None:
+        return b""
+    return hashlib.sha256(f"{caller.key_id}\0{salt or ''}".encode()).digest()

@@ -12,112 +12,91 @@ import msgspec
 
 from ensue.api.fields import (
     Boolean,
+    BooleanOr,
     Flags,
     Integer,
     ListOf,
     Number,
     OneOrMore,
-    Schema,
+    Positive,
     Text,
-    as_int,
     param,
 )
-from ensue.errors import InvalidRequest
+from ensue.api.kinds import LOGIT_BIAS, PROMPT, TOKEN_IDS, Prompts
 from ensue.service.choice import StopReason
-from ensue.service.logprobs import Logprobs
-from ensue.service.request import DEFAULT_MAX_TOKENS, Prompt
+from ensue.service.logprobs import Logprobs, PromptLogprobs
+from ensue.service.request import DEFAULT_MAX_TOKENS
 
 STREAM_OPTIONS = ("include_usage", "continuous_usage_stats", "include_obfuscation")  # the last has no effect
-
-
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    """The four forms of `prompt`."""
-
-    prompts: tuple[Prompt, ...]
-    is_list: bool = True  # of prompts, that is: not one text or one list of ids
-
-
-class PromptKind:
-    """str · list[str] · list[int] · list[list[int]]."""
-
-    schema: Schema = {  # noqa: RUF012 - read only
-        "anyOf": [
-            Text().schema,
-            ListOf(Text()).schema,
-            ListOf(Integer(low=0)).schema,
-            ListOf(ListOf(Integer(low=0))).schema,
-        ]
-    }
-
-    def parse(self, value: Any, path: str) -> Prompts:
-        match value:
-            case str():
-                return Prompts((value,), is_list=False)
-            case [str(), *_]:
-                return Prompts(tuple(_text(item, f"{path}[{i}]") for i, item in enumerate(value)))
-            case [list(), *_]:
-                return Prompts(tuple(_ids(item, f"{path}[{i}]") for i, item in enumerate(value)))
-            case [int() | float(), *_] if not isinstance(value[0], bool):
-                return Prompts((_ids(value, path),), is_list=False)
-            case []:
-                raise InvalidRequest("prompt must not be an empty list.", param=path)
-        raise InvalidRequest(
-            "prompt must be a text, a list of texts, a list of token ids, or a list of lists of token ids.", param=path
-        )
-
-
-PROMPT = PromptKind()
-
-
-def _text(item: Any, path: str) -> str:
-    if not isinstance(item, str):
-        raise InvalidRequest("prompt must have items of one kind: all of them texts.", param=path)
-    return item
-
-
-def _ids(items: Any, path: str) -> tuple[int, ...]:
-    if not isinstance(items, list):
-        raise InvalidRequest("prompt must have items of one kind: all of them lists of token ids.", param=path)
-    if not items:
-        raise InvalidRequest("A list of token ids must not be empty.", param=path)
-    if set(map(type, items)) == {int}:  # a long prompt's usual case, checked at once
-        return tuple(items)
-    return tuple(_id(item, f"{path}[{i}]") for i, item in enumerate(items))
-
-
-def _id(item: Any, path: str) -> int:
-    token_id = as_int(item)
-    if token_id is None:
-        raise InvalidRequest("Token ids must be whole numbers.", param=path)
-    return token_id
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionBody:
     """POST /v1/completions."""
 
+    # ---- input
     prompt: Prompts | None = param(  # noqa: RUF009 - makes a field
         PROMPT, None, "Text, texts, token ids, or lists of them; required"
     )
     model: str | None = param(Text(), None, "A served name or alias; default: the served model")
+    suffix: str | None = param(Text(), None, "The text after the gap that the completion fills", neutral=("",))
+    echo: bool = param(Boolean(), False, "Put the prompt before the completion")
+    truncate_prompt_tokens: int | None = param(Integer(low=1), None, "Keep the last so many tokens of the prompt")
+    add_special_tokens: bool = param(Boolean(), True, "Encode texts with the tokens that the tokenizer adds")
+    # ---- how much, how many
     max_tokens: int | None = param(
-        Integer(low=0), None, f"Tokens generated at most; default {DEFAULT_MAX_TOKENS}, less where the context ends"
+        Integer(low=0),
+        None,
+        f"Tokens generated at most; default {DEFAULT_MAX_TOKENS}, less where the context ends",
+        neutral=(DEFAULT_MAX_TOKENS,),
     )
-    max_completion_tokens: int | None = param(Integer(low=0), None, "Another name of max_tokens")
-    temperature: float | None = param(Number(0, 2), None, "Default 1; 0 takes the likeliest token")
-    top_p: float | None = param(Number(0, 1), None, "Default 1; the smallest set of tokens with this mass")
-    top_k: int | None = param(Integer(low=-1), None, "The k likeliest tokens; 0 and -1 are off, the default")
-    min_p: float | None = param(Number(0, 1), None, "Default 0; drops tokens below this share of the likeliest")
-    seed: int | None = param(Integer(), None, "Equal requests with equal seeds have equal answers; -1 is none")
-    stop: tuple[str, ...] = param(OneOrMore(Text()), (), "Texts before which the completion is cut")
-    stop_token_ids: tuple[int, ...] = param(ListOf(Integer()), (), "Tokens that end the completion")
-    ignore_eos: bool = param(Boolean(), False, "Go on after the model's end tokens")
+    max_completion_tokens: int | None = param(
+        Integer(low=0), None, "Another name of max_tokens", neutral=(DEFAULT_MAX_TOKENS,)
+    )
+    min_tokens: int = param(Integer(low=0), 0, "Neither end nor stop before so many tokens")
     n: int = param(Integer(low=1), 1, "Choices a prompt")
+    best_of: int | None = param(Integer(low=1), None, "Sample so many, return the n likeliest; with beams their number")
+    use_beam_search: bool = param(Boolean(), False, "Search for the likeliest texts instead of sampling")
+    length_penalty: float = param(Number(), 1.0, "Beams: score = sum of log-probabilities / length ^ this")
+    early_stopping: bool | Literal["never"] = param(BooleanOr("never"), False, "Beams: when the search ends")
+    ignore_eos: bool = param(Boolean(), False, "Go on after the model's end tokens")
+    stop: tuple[str, ...] = param(OneOrMore(Text()), (), "Texts before which the completion is cut")
+    stop_token_ids: tuple[int, ...] = param(TOKEN_IDS, (), "Tokens that end the completion")
+    include_stop_str_in_output: bool = param(Boolean(), False, "Keep the text that stopped the completion")
+    # ---- choosing tokens
+    allowed_token_ids: tuple[int, ...] | None = param(TOKEN_IDS, None, "No other token is generated")
+    bad_words: tuple[str, ...] = param(ListOf(Text()), (), "Words that are not generated")
+    logit_bias: tuple[tuple[int, float], ...] = param(LOGIT_BIAS, (), "Added to the logits of tokens; -100 bans")
+    repetition_penalty: float | None = param(
+        Positive(), None, "Default 1; divides or multiplies the logits of prompt and output tokens", neutral=(1.0,)
+    )
+    frequency_penalty: float = param(Number(-2, 2), 0.0, "Subtracted for each time that the output has the token")
+    presence_penalty: float = param(Number(-2, 2), 0.0, "Subtracted once where the output has the token")
+    temperature: float | None = param(Number(0, 2), None, "Default 1; 0 takes the likeliest token", neutral=(1.0,))
+    min_p: float | None = param(
+        Number(0, 1), None, "Default 0; drops tokens below this share of the likeliest", neutral=(0.0,)
+    )
+    top_k: int | None = param(
+        Integer(low=-1), None, "The k likeliest tokens; 0 and -1 are off, the default", neutral=(0, -1)
+    )
+    top_p: float | None = param(
+        Number(0, 1), None, "Default 1; the smallest set of tokens with this mass", neutral=(1.0,)
+    )
+    seed: int | None = param(
+        Integer(), None, "Equal requests with equal seeds have equal answers; -1 is none", neutral=(-1,)
+    )
+    # ---- what is returned
+    logprobs: int | None = param(Integer(low=0), None, "Log-probabilities of each token and the k likeliest")
+    prompt_logprobs: int | None = param(Integer(low=0), None, "Of each prompt token, with the k likeliest there")
+    return_token_ids: bool = param(Boolean(), False, "Give the ids of prompt and completion, too")
+    return_tokens_as_token_ids: bool = param(Boolean(), False, "Name tokens `token_id:7` in logprobs")
+    skip_special_tokens: bool = param(Boolean(), True, "Leave special tokens out of the text")
+    spaces_between_special_tokens: bool = param(Boolean(), True, "Where they stay, a space between neighbours")
     stream: bool = param(Boolean(), False, "Answer by server-sent events")
     stream_options: frozenset[str] = param(Flags(STREAM_OPTIONS), frozenset(), "Only with stream")
-    logprobs: int | None = param(Integer(low=0), None, "Log-probabilities of each token and the k likeliest")
-    echo: bool = param(Boolean(), False, "Put the prompt before the completion")
+    # ---- who asks
+    priority: int = param(Integer(), 0, "Lower first; for keys that may")
+    cache_salt: str | None = param(Text(), None, "Share cached prompts only with requests of the same salt")
     user: str | None = param(Text(), None, "A label")
 
 
@@ -126,25 +105,7 @@ WITHOUT_EFFECT = ("metadata", "store", "service_tier", "safety_identifier", "pro
 
 # Fields that are known and not served; each with the values that ask for nothing, null apart.
 UNSERVED: dict[str, tuple[Any, ...]] = {
-    "suffix": ("",),
-    "truncate_prompt_tokens": (),
-    "add_special_tokens": (True,),
-    "min_tokens": (0,),
-    "use_beam_search": (False,),
-    "length_penalty": (1,),
-    "early_stopping": (False,),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "repetition_penalty": (1,),
-    "logit_bias": ({},),
-    "allowed_token_ids": (),
-    "bad_words": ([],),
-    "return_token_ids": (False,),
-    "return_tokens_as_token_ids": (False,),
-    "prompt_logprobs": (),
-    "skip_special_tokens": (True,),
-    "spaces_between_special_tokens": (True,),
-    "include_stop_str_in_output": (False,),
+    # guided decoding
     "guided_json": (),
     "guided_regex": (),
     "guided_choice": (),
@@ -153,18 +114,35 @@ UNSERVED: dict[str, tuple[Any, ...]] = {
     "guided_decoding_backend": ("auto",),
     "response_format": ({"type": "text"},),
     "structured_outputs": (),
-    "cache_salt": (),
-    "priority": (0,),
-    "num_beams": (1,),
-    "do_sample": (True,),
-    "max_new_tokens": (),
+    # vLLM's
     "prompt_embeds": (),
     "kv_transfer_params": (),
     "vllm_xargs": (),
     "logits_processors": (),
     "request_id": (),
+    "detokenize": (True,),
+    # Hugging Face's
+    "num_beams": (1,),
+    "num_return_sequences": (1,),
+    "do_sample": (True,),
+    "max_new_tokens": (),
+    "max_length": (),
+    "min_new_tokens": (0,),
+    "typical_p": (1,),
+    "no_repeat_ngram_size": (0,),
+    "num_beam_groups": (1,),
+    "diversity_penalty": (0,),
+    "use_cache": (True,),
 }
-INSTEAD = {"max_new_tokens": "use max_tokens", "do_sample": "use temperature 0", "best_of": "use n"}
+INSTEAD = {
+    "max_new_tokens": "use max_tokens",
+    "max_length": "use max_tokens",
+    "min_new_tokens": "use min_tokens",
+    "do_sample": "use temperature 0",
+    "num_beams": "use use_beam_search and best_of",
+    "num_return_sequences": "use n",
+    "request_id": "the server names requests, see x-request-id",
+}
 
 
 # ---- answers
@@ -187,6 +165,9 @@ class ChoiceObject(msgspec.Struct, frozen=True):
     logprobs: Logprobs | None
     finish_reason: str | None
     stop_reason: StopReason
+    prompt_logprobs: PromptLogprobs | msgspec.UnsetType = msgspec.UNSET  # these three where they are asked for
+    token_ids: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+    prompt_token_ids: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class CompletionObject(msgspec.Struct, frozen=True, kw_only=True):

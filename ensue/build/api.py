@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import uvloop
@@ -15,10 +16,11 @@ from ensue.child import Event, EventWriter, ProcessSettings
 from ensue.config import ServerConfig, StoreConfig
 from ensue.engine.client import EngineClient
 from ensue.engine.fake import FakeEngine
-from ensue.errors import ConfigError
+from ensue.errors import ConfigError, InvalidRequest
 from ensue.logs import set_up_logging
 from ensue.metrics import Metrics
 from ensue.model.config import load_sampling_defaults
+from ensue.sampling_params import SamplingParams
 from ensue.served_models import ServedModel, ServedModels
 from ensue.store.db import Database, sqlite_url
 from ensue.store.keys import KeyStore
@@ -104,17 +106,22 @@ def served_model(settings: ProcessSettings, engine: EngineClient | FakeEngine, t
 
 
 def _sampling_defaults(settings: ProcessSettings) -> dict[str, float | int]:
-    """What generation_config.json recommends, where the server was told to follow it."""
+    """What generation_config.json recommends, where the server was told to follow it.
+
+    Raises:
+        ConfigError: a value that no request could have.
+    """
     if settings.config.server.generation_config != "model":
         return {}
-    found = load_sampling_defaults(Path(settings.model.folder))
-    if found.repetition_penalty not in (None, 1.0):
+    found = asdict(load_sampling_defaults(Path(settings.model.folder)))
+    values = {name: value for name, value in found.items() if value is not None}
+    try:
+        SamplingParams(**(values | {"top_k": values.get("top_k") or None}))
+    except InvalidRequest as error:
         raise ConfigError(
-            f"--generation-config model: the model asks for repetition_penalty {found.repetition_penalty}, which is "
-            "not served yet."
-        )
-    values = {name: getattr(found, name) for name in ("temperature", "top_p", "top_k", "min_p")}
-    return {name: value for name, value in values.items() if value is not None}
+            f"--generation-config model: generation_config.json asks for what is not served: {error}"
+        ) from None
+    return values
 
 
 def _fake_engine(tokenizer: Tokenizer) -> FakeEngine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ensue import __version__
-from ensue.api.params import KNOWN
+from ensue.api.names import KNOWN
 from ensue.engine.fake import FakeEngine
 from ensue.errors import Overloaded
 from ensue.outputs import EngineInfo
@@ -90,7 +90,8 @@ async def test_models_are_listed_under_all_their_names(make_api: MakeApi) -> Non
     assert (listed["object"], [model["id"] for model in listed["data"]]) == ("list", ["tiny", "org/alias"])
     model = listed["data"][0]
     assert (model["object"], model["created"], model["root"], model["max_model_len"]) == ("model", 7, "org/tiny", 1024)
-    assert model["default_sampling_params"] == {"temperature": 0.7, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
+    defaults = {"temperature": 0.7, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+    assert model["default_sampling_params"] == defaults
 
 
 @pytest.mark.parametrize("path", ["/v1/models/org/alias", "/v1/models/org%2Falias"])

@@ -1,0 +1,74 @@
+"""How much one request may ask for: its values against the server's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ensue.api.protocol import CompletionBody
+from ensue.config import LimitsConfig
+from ensue.errors import InvalidRequest
+
+MIN_BEAM_WIDTH = 2
+
+
+def check_bounds(body: CompletionBody, limits: LimitsConfig) -> None:
+    """
+    Raises:
+        InvalidRequest: with the field in `param`.
+    """
+    _check_numbers(body, limits)
+    _check_sequences(body, limits)
+    _check_texts("stop", body.stop, limits.max_stop_strings, limits.max_stop_length)
+    _check_texts("bad_words", body.bad_words, limits.max_bad_words, limits.max_bad_word_length)
+    _check_count("stop_token_ids", body.stop_token_ids, limits.max_stop_token_ids)
+    _check_count("logit_bias", body.logit_bias, limits.max_logit_bias)
+    _check_length("user", body.user, 0, limits.max_user_length)
+    _check_length("cache_salt", body.cache_salt, 1, limits.max_cache_salt_length)
+
+
+def num_sequences(body: CompletionBody) -> int:
+    """Sequences that grow from one prompt: samples, or beams."""
+    width = body.n if body.best_of is None else body.best_of
+    return max(width, MIN_BEAM_WIDTH) if body.use_beam_search else width
+
+
+def _check_numbers(body: CompletionBody, limits: LimitsConfig) -> None:
+    best_of = body.n if body.best_of is None else body.best_of
+    bounds = {
+        "n": (body.n, limits.max_n),
+        "best_of": (best_of, max(limits.max_best_of, body.n)),
+        "logprobs": (body.logprobs, limits.max_logprobs),
+        "prompt_logprobs": (body.prompt_logprobs, limits.max_logprobs),
+    }
+    for name, (value, limit) in bounds.items():
+        if value is not None and value > limit:
+            raise InvalidRequest(f"{name} must be at most {limit}.", param=name)
+    if best_of < body.n:
+        raise InvalidRequest("best_of must be at least n.", param="best_of")
+
+
+def _check_sequences(body: CompletionBody, limits: LimitsConfig) -> None:
+    assert body.prompt is not None, "there is something to complete"
+    num_prompts = len(body.prompt.prompts)
+    if num_prompts > limits.max_prompts:
+        raise InvalidRequest(f"A request may have at most {limits.max_prompts} prompts.", param="prompt")
+    if num_prompts * num_sequences(body) > limits.max_sequences:
+        name = "n" if body.best_of is None else "best_of"
+        raise InvalidRequest(f"Prompts times {name} must be at most {limits.max_sequences}.", param=name)
+
+
+def _check_texts(name: str, texts: Sequence[str], max_count: int, max_length: int) -> None:
+    if len(texts) > max_count:
+        raise InvalidRequest(f"{name} may have at most {max_count} texts.", param=name)
+    for index, text in enumerate(texts):
+        _check_length(f"{name}[{index}]", text, 1, max_length)
+
+
+def _check_count(name: str, items: Sequence[object], limit: int) -> None:
+    if len(items) > limit:
+        raise InvalidRequest(f"{name} may have at most {limit} entries.", param=name)
+
+
+def _check_length(path: str, text: str | None, low: int, high: int) -> None:
+    if text is not None and not low <= len(text) <= high:
+        raise InvalidRequest(f"{path} must have {low} to {high} characters.", param=path)
