@@ -132,14 +132,15 @@ def load_sampling_defaults(folder: Path) -> SamplingDefaults:
         ModelError: a setting that is no number.
     """
     fields = _generation_fields(folder)
+    repetition_penalty = fields.optional_number("repetition_penalty")
     if fields.get("do_sample") is False or fields.get("temperature") == 0:
-        return SamplingDefaults(temperature=0.0)
+        return SamplingDefaults(temperature=0.0, repetition_penalty=repetition_penalty)
     return SamplingDefaults(
         temperature=fields.optional_number("temperature"),
         top_p=fields.optional_number("top_p"),
         top_k=None if fields.get("top_k") is None else max(0, fields.count("top_k", low=-1)),
         min_p=0.0 if fields.get("min_p") == 0 else fields.optional_number("min_p"),
-        repetition_penalty=fields.optional_number("repetition_penalty"),
+        repetition_penalty=repetition_penalty,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ensue.engine.fake import FakeEngine
+from ensue.store.keys import KeyStore
 from ensue.text.tokenizer import Tokenizer
 from tests.api.conftest import Api, MakeApi
 
@@ -79,6 +80,17 @@ async def test_sampling_fields_reach_the_engine(api: Api) -> None:
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.5, 0.9, 7, 0.1)
 
 
+async def test_fields_that_change_logits_reach_the_engine(api: Api) -> None:
+    penalties = {"repetition_penalty": 1.2, "frequency_penalty": -2, "presence_penalty": 2.0}
+    body = {"min_tokens": 3.0, "logit_bias": {"07": -100, "3": 1.5}, "allowed_token_ids": [9, 7.0, 9]}
+    await api.complete(body | penalties)
+    request = api.engine.requests[0]
+    sampling = request.sampling
+    assert (sampling.repetition_penalty, sampling.frequency_penalty, sampling.presence_penalty) == (1.2, -2, 2)
+    assert (sampling.logit_bias, sampling.allowed_token_ids) == (((3, 1.5), (7, -100)), (9, 7))
+    assert request.min_tokens == 3
+
+
 @pytest.mark.parametrize("top_k", [0, -1, None, 10**9])
 async def test_top_k_is_off_at_zero_minus_one_and_the_whole_vocabulary(api: Api, top_k: int | None) -> None:
     await api.complete({"top_k": top_k})
@@ -90,6 +102,53 @@ async def test_the_models_own_defaults_hold_where_the_body_is_silent(make_api: M
     await api.complete({"top_p": 1, "temperature": None})
     sampling = api.engine.requests[0].sampling
     assert (sampling.temperature, sampling.top_p) == (0.7, 1.0)
+
+
+async def test_a_models_own_repetition_penalty_can_be_taken_back(make_api: MakeApi) -> None:
+    api = make_api(sampling_defaults={"repetition_penalty": 1.3, "top_k": 0})
+    for value in (None, 1, 1.1):
+        await api.complete({"repetition_penalty": value})
+    assert [request.sampling.repetition_penalty for request in api.engine.requests] == [1.3, 1, 1.1]
+
+
+async def test_cached_prompts_are_shared_within_a_key_and_a_salt_only(make_api: MakeApi, keys: KeyStore) -> None:
+    api = make_api(keys=keys)
+    for token in (keys.create("a")[1], keys.create("b")[1]):
+        api.client.headers["authorization"] = f"Bearer {token}"
+        for salt in (None, "s", "t", None):
+            await api.complete({"cache_salt": salt})
+    salts = [request.cache_salt for request in api.engine.requests]
+    assert len(set(salts)) == 6
+    assert (salts[0], salts[4]) == (salts[3], salts[7])
+
+
+async def test_without_keys_all_share_cached_prompts_but_for_their_salts(api: Api) -> None:
+    for salt in (None, "s", "s", "t"):
+        await api.complete({"cache_salt": salt})
+    first, second, third, fourth = (request.cache_salt for request in api.engine.requests)
+    assert first == b""
+    assert second == third
+    assert len({first, second, fourth}) == 3
+
+
+async def test_ids_and_prompt_scores_are_there_only_where_asked_for(api: Api) -> None:
+    plain = (await api.complete({}))["choices"][0]
+    assert not {"token_ids", "prompt_token_ids", "prompt_logprobs"} & plain.keys()
+    body = {"prompt": [5, 6, 7], "return_token_ids": True, "prompt_logprobs": 2, "max_tokens": 3}
+    choice = (await api.complete(body))["choices"][0]
+    assert choice["prompt_token_ids"] == [5, 6, 7]
+    assert len(choice["token_ids"]) == 3
+    first, second, third = choice["prompt_logprobs"]
+    assert first is None
+    assert second.keys() == {"0", "1", "6"}
+    assert third["7"].keys() == {"logprob", "rank", "decoded_token"}
+
+
+async def test_the_best_of_more_samples_are_returned_and_all_are_counted(api: Api) -> None:
+    answer = await api.complete({"n": 2, "best_of": 5, "max_tokens": 3})
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1]
+    assert answer["usage"]["completion_tokens"] == 15
+    assert api.engine.requests[0].num_samples == 5
 
 
 async def test_end_tokens_are_the_engines_and_the_tokenizers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ensue.api.names import KNOWN
+from ensue.api.params import Caller, read_body, to_request
 from ensue.api.protocol import UNSERVED
 from ensue.config import ServerConfig
+from ensue.engine.fake import FakeEngine
+from ensue.request import BeamParams
+from ensue.served_models import ServedModels
 from tests.api.conftest import Api, MakeApi
 
 RAW: list[tuple[str, str | None]] = [
@@ -160,6 +165,32 @@ async def test_a_scored_prompt_may_fill_the_context(make_api: MakeApi, says: Any
 async def test_two_names_of_max_tokens_must_agree(api: Api) -> None:
     await api.complete({"max_tokens": 3, "max_completion_tokens": 3})
     assert (await api.error({"max_tokens": 3, "max_completion_tokens": 4}))["param"] == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("body", "beam"),
+    [
+        ({}, BeamParams(2)),
+        ({"n": 5}, BeamParams(5)),
+        ({"n": 2, "best_of": 4, "temperature": 0}, BeamParams(4)),
+        ({"best_of": 4, "stream": True, "temperature": 1, "top_p": 1, "top_k": -1, "min_p": 0}, BeamParams(4)),
+        ({"length_penalty": -0.5, "early_stopping": "never"}, BeamParams(2, -0.5, "never")),
+        ({"length_penalty": 0, "early_stopping": True}, BeamParams(2, 0.0, True)),
+    ],
+)
+def test_beams_are_as_many_as_best_of_says_and_at_least_two(
+    make_models: Callable[..., ServedModels], body: dict[str, Any], beam: BeamParams
+) -> None:
+    parsed, _ = read_body({"prompt": "x", "use_beam_search": True} | body, "refuse")
+    request = to_request(parsed, make_models(FakeEngine()).default, Caller(), request_id="r")
+    assert (request.beam, request.num_samples) == (beam, body.get("n", 1))
+
+
+async def test_beams_ignore_what_a_model_recommends_for_sampling(make_models: Callable[..., ServedModels]) -> None:
+    model = make_models(FakeEngine(), sampling_defaults={"temperature": 0.7, "top_p": 0.9}).default
+    for body in ({}, {"temperature": 0.7, "top_p": 0.9}, {"temperature": 1, "top_p": 1}):
+        parsed, _ = read_body({"prompt": "x", "use_beam_search": True} | body, "refuse")
+        assert to_request(parsed, model, Caller(), request_id="r").beam
 
 
 ANY_JSON = st.recursive(

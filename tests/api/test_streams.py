@@ -11,6 +11,7 @@ import pytest
 from ensue.engine.fake import FakeEngine
 from ensue.errors import EngineDead, GenerationFailed
 from tests.api.conftest import Api, MakeApi
+from tests.joined import joined
 
 Says = Callable[..., FakeEngine]
 
@@ -22,37 +23,37 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "scored": {"prompt": "some text", "echo": True, "logprobs": 2, "max_tokens": 0},
     "stopped": {"stop": "four", "logprobs": 1, "max_tokens": 99, "n": 3},
     "unicode": {"prompt": "é", "echo": True, "max_tokens": 12},
+    "ids": {"prompt": [[7, 8, 9], [0, 40]], "return_token_ids": True, "prompt_logprobs": 1, "n": 2, "max_tokens": 9},
+    "named by id": {"return_tokens_as_token_ids": True, "logprobs": 2, "max_tokens": 9, "echo": True},
+    "suffix": {"suffix": " end", "echo": True, "max_tokens": 9},
+    "truncated": {"prompt": "one two three", "truncate_prompt_tokens": 2, "echo": True, "logprobs": 0, "max_tokens": 5},
+    "stop kept": {
+        "stop": "four",
+        "include_stop_str_in_output": True,
+        "min_tokens": 20,
+        "max_tokens": 99,
+        "logprobs": 0,
+    },
 }
 
 
-@pytest.fixture
-def joined() -> Callable[[list[Any]], list[dict[str, Any]]]:
-    """Put the events of a stream together as an unstreamed answer's choices."""
-
-    def join(events: list[Any]) -> list[dict[str, Any]]:
-        choices: dict[int, dict[str, Any]] = {}
-        for choice in (choice for event in events for choice in event["choices"]):
-            before = choices.get(choice["index"])
-            if before is not None:
-                choice["text"] = before["text"] + choice["text"]
-                if choice["logprobs"] is not None:
-                    choice["logprobs"] = {k: before["logprobs"][k] + v for k, v in choice["logprobs"].items()}
-            choices[choice["index"]] = choice
-        return [choices[index] for index in sorted(choices)]
-
-    return join
-
-
 @pytest.mark.parametrize("name", REQUESTS)
-async def test_a_stream_joined_is_the_unstreamed_answer(
-    says: Says, make_api: MakeApi, joined: Callable[[list[Any]], list[dict[str, Any]]], name: str
-) -> None:
+async def test_a_stream_joined_is_the_unstreamed_answer(says: Says, make_api: MakeApi, name: str) -> None:
     api = make_api(says(" one two three 🙂 four five é"))
     whole = await api.complete(REQUESTS[name])
     *events, usage = await api.events(**REQUESTS[name], stream_options={"include_usage": True})
     assert joined(events) == whole["choices"]
     assert usage["choices"] == []
     assert usage["usage"] == whole["usage"]
+
+
+async def test_what_belongs_to_the_prompt_comes_with_the_first_event_of_a_choice(api: Api) -> None:
+    events = await api.events(n=2, return_token_ids=True, prompt_logprobs=0, max_tokens=3, echo=True)
+    choices = [event["choices"][0] for event in events]
+    assert ["prompt_token_ids" in choice for choice in choices] == [True, True, False, False, False, False]
+    assert ["prompt_logprobs" in choice for choice in choices] == [True, True, False, False, False, False]
+    assert [len(choice["token_ids"]) for choice in choices] == [1] * 6
+    assert [choice["text"].startswith("x") for choice in choices] == [True, True, False, False, False, False]
 
 
 async def test_the_bytes_of_a_stream(api: Api) -> None:

@@ -181,6 +181,10 @@ def test_sampling_defaults_come_from_generation_config(tmp_path: Path) -> None:
         ({"top_k": -1, "min_p": 0}, SamplingDefaults(top_k=0, min_p=0.0)),
         ({"top_k": 20, "top_p": 1}, SamplingDefaults(top_k=20, top_p=1.0)),
         ({"temperature": 0.0}, SamplingDefaults(temperature=0.0)),
+        (
+            {"do_sample": False, "top_p": 0.5, "repetition_penalty": 1.1},
+            SamplingDefaults(temperature=0.0, repetition_penalty=1.1),
+        ),
     ],
 )
 def test_sampling_defaults_are_read_as_they_are_meant(

@@ -1,0 +1,41 @@
+"""The API process, put together: whose sampling defaults hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ensue.tiny
+from ensue.build.api import served_model
+from ensue.child import ModelSource, ProcessSettings
+from ensue.config import Config, ServerConfig
+from ensue.engine.fake import FakeEngine
+from ensue.errors import ConfigError
+from ensue.text.tokenizer import Tokenizer
+
+TOKENIZER = Tokenizer.from_folder(Path(ensue.tiny.__file__).parent)
+
+
+def sampling_defaults(folder: Path, recommended: dict[str, Any], **server: Any) -> dict[str, float | int]:
+    (folder / "generation_config.json").write_text(json.dumps(recommended))
+    settings = ProcessSettings(Config(server=ServerConfig(**server)), ModelSource(str(folder), "m", "m"), "")
+    return dict(served_model(settings, FakeEngine(), TOKENIZER).sampling_defaults)
+
+
+def test_the_models_defaults_hold_only_where_that_is_chosen(tmp_path: Path) -> None:
+    recommended = {"temperature": 0.6, "top_k": -1, "repetition_penalty": 1.05, "eos_token_id": 1}
+    assert sampling_defaults(tmp_path, recommended) == {}
+    assert sampling_defaults(tmp_path, recommended, generation_config="model") == {
+        "temperature": 0.6,
+        "top_k": 0,
+        "repetition_penalty": 1.05,
+    }
+
+
+@pytest.mark.parametrize("recommended", [{"temperature": 3}, {"min_p": 2}, {"top_p": 1.5}], ids=str)
+def test_a_default_that_no_request_could_have_stops_the_start(tmp_path: Path, recommended: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"generation_config.json asks .*{next(iter(recommended))} must be"):
+        sampling_defaults(tmp_path, recommended, generation_config="model")
