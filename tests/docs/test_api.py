@@ -1,0 +1,123 @@
+"""docs/api.md: every field, with its range, default and an example that the parser takes."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ensue.tiny
+from ensue.api.names import KNOWN, SERVED
+from ensue.api.params import Caller, read_body, to_request
+from ensue.api.protocol import UNSERVED, WITHOUT_EFFECT, CompletionBody
+from ensue.config import LimitsConfig
+from ensue.engine.fake import FakeEngine
+from ensue.errors import InvalidRequest
+from ensue.served_models import ServedModel
+from ensue.service.resolve import resolve
+from ensue.text.tokenizer import Tokenizer
+
+PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+PROVIDERS_NAME = "meta-llama/Meta-Llama-3-8B-Instruct"
+SHOWN_DEFAULTS = {"prompt": "required", "model": "the served model", "best_of": "`n`", "suffix": "none", "seed": "none"}
+LIMITED = {
+    "n": "max_n",
+    "best_of": "max_best_of",
+    "prompt": "max_prompts",
+    "logprobs": "max_logprobs",
+    "prompt_logprobs": "max_logprobs",
+    "stop": "max_stop_strings",
+    "stop_token_ids": "max_stop_token_ids",
+    "logit_bias": "max_logit_bias",
+    "bad_words": "max_bad_words",
+    "cache_salt": "max_cache_salt_length",
+    "user": "max_user_length",
+}
+BLOCKS = re.findall(r"```json(?: refused: (\w+))?\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def model() -> ServedModel:
+    tokenizer = Tokenizer.from_folder(Path(ensue.tiny.__file__).parent)
+    engine = FakeEngine(logits_width=tokenizer.vocab_size)
+    return ServedModel("ensue-tiny", engine, tokenizer, LimitsConfig(), "tiny", 0, aliases=(PROVIDERS_NAME,))
+
+
+def check(body: dict[str, Any], model: ServedModel) -> None:
+    """Everything that is checked before an engine is asked."""
+    parsed, _ = read_body(body, "refuse")
+    assert parsed.model in (None, *model.names)
+    resolve(to_request(parsed, model, Caller(), request_id="r"), model.tokenizer, model.engine.info)
+
+
+def row_of(name: str) -> list[str]:
+    """The cells of a field's row: default, range, example, meaning."""
+    rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |") and line.count(" | ") == 4]
+    assert len(rows) == 1, f"{name} has one row"
+    return [cell.strip() for cell in rows[0].removesuffix("|").split(" | ")[1:]]
+
+
+def shown_default(field: Field[Any]) -> str:
+    default = next((value for value in (field.default, *field.metadata["neutral"]) if value is not None), None)
+    if isinstance(default, bool):
+        return str(default).lower()
+    return str(default) if isinstance(default, int | float) else "none"
+
+
+@pytest.mark.parametrize("field", fields(CompletionBody), ids=lambda field: field.name)
+def test_a_field_is_documented_with_default_range_and_example(field: Field[Any], model: ServedModel) -> None:
+    default, range_, example, meaning = row_of(field.name)
+    assert default == SHOWN_DEFAULTS.get(field.name, shown_default(field))
+    assert meaning
+    assert f'"{field.name}":' in example
+    check({"prompt": "x"} | json.loads("{" + example.strip("`") + "}"), model)
+    assert all(bound in range_ for bound in bounds_of(field)), range_
+
+
+def bounds_of(field: Field[Any]) -> Iterator[str]:
+    """What the range must name: the bounds of the kind, and the server's limit."""
+    schema = field.metadata["kind"].schema
+    for bound in (schema.get("minimum"), schema.get("maximum")):
+        if bound is not None and math.isfinite(bound):
+            yield f"{bound:g}".replace("-", "−")
+    if field.name in LIMITED:
+        yield str(getattr(LimitsConfig(), LIMITED[field.name]))
+
+
+@pytest.mark.parametrize("name", sorted(UNSERVED))
+def test_a_field_that_is_not_served_is_named_with_what_asks_for_nothing(name: str) -> None:
+    part = PAGE.partition("### Known and not served")[2].partition("## Examples")[0]
+    row = next(line for line in part.splitlines() if f"`{name}`" in line.split(" | ")[0])
+    neutral = re.findall(r"`(.*)`", row.split(" | ")[1])
+    assert [json.loads(value) for value in neutral] == list(UNSERVED[name])
+
+
+def test_fields_without_effect_are_named() -> None:
+    part = PAGE.partition("Accepted without effect")[2].partition("###")[0]
+    assert set(re.findall(r"`(\w+)`", part)) == set(WITHOUT_EFFECT)
+
+
+def test_no_field_is_documented_that_nobody_knows() -> None:
+    part = PAGE.partition("## Fields of a completion")[2].partition("### Known")[0]
+    assert set(re.findall(r"^\| `(\w+)`", part, re.MULTILINE)) == SERVED
+    assert SERVED < KNOWN
+
+
+@pytest.mark.parametrize(("refused", "text"), BLOCKS, ids=lambda value: " ".join(value.split())[:50])
+def test_an_example_is_taken_or_refused_as_it_says(refused: str, text: str, model: ServedModel) -> None:
+    if not refused:
+        check(json.loads(text), model)
+        return
+    with pytest.raises(InvalidRequest) as raised:
+        check(json.loads(text), model)
+    assert raised.value.param == refused
+
+
+def test_there_are_examples_of_both_kinds() -> None:
+    assert len({bool(refused) for refused, _ in BLOCKS}) == 2
