@@ -66,6 +66,7 @@ class TokenOutput:
     stop_token_id: int | None = None
     error_code: str | None = None
     beam_score: float | None = None
+    is_complete: bool = False  # finish `stop`: nothing can follow the text, and no end token stands in token_ids
     num_cached_tokens: int | None = None  # once, when first scheduled
     timings: Timings | None = None
 
@@ -82,6 +83,7 @@ class TokenOutput:
             stop_token_id=later.stop_token_id,
             error_code=later.error_code,
             beam_score=later.beam_score,
+            is_complete=later.is_complete,
             num_cached_tokens=cached,
             timings=later.timings,
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ensue.build.vocabulary import vocabulary_of
 from ensue.child import EventWriter, ProcessSettings
 from ensue.config import Config
 from ensue.engine import resources
+from ensue.engine.grammars import Grammars
 from ensue.engine.llm_engine import LLMEngine, QueueLimits
 from ensue.engine.model_runner import ModelRunner
 from ensue.engine.sampler import Sampler
@@ -18,6 +20,7 @@ from ensue.model.attention import KVCache
 from ensue.model.decoder import Decoder
 from ensue.model.loader import weight_bytes
 from ensue.outputs import EngineInfo
+from ensue.text.tokenizer import Tokenizer
 
 BLOCK_SIZE = 64  # positions a block; measured best on CPUs
 
@@ -27,6 +30,7 @@ def run(settings: ProcessSettings, events: EventWriter) -> None:
     set_up_logging(settings.config.server)
     run_worker(
         lambda report: build_engine(Path(settings.model.folder), settings.config, report),
+        Grammars(lambda: vocabulary_of(Tokenizer.from_folder(Path(settings.model.folder)))),
         Path(settings.socket_path),
         events.phase,
     )

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ensue.engine.block_manager import BlockManager
+from ensue.engine.guide import Guide
 from ensue.engine.rows import SampledToken
 from ensue.engine.scheduler import ScheduledSequence, Scheduler, SchedulerOutput
 from ensue.engine.sequence import Handle, Sequence
-from ensue.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
+from ensue.errors import ContextLengthExceeded, GenerationFailed, InvalidRequest, UnsupportedParameter
+from ensue.guided.backend import Matcher
 from ensue.outputs import PROMPT, EngineInfo, EngineStats, FinishReason, Timings, TokenLogprobs, TokenOutput
 from ensue.request import GenerationRequest
 from ensue.sampling_params import SamplingParams
@@ -76,15 +78,20 @@ class LLMEngine:
 
     # ---- requests
 
-    def add(self, handle: Handle, request: GenerationRequest) -> None:
+    def add(self, handle: Handle, request: GenerationRequest, matcher: Matcher | None = None) -> None:
         """Queue a request.
+
+        Args:
+            matcher: of the request's grammar, where it has one; it now belongs to the engine.
 
         Raises:
             InvalidRequest: it can never run on this engine.
+            GenerationFailed: its grammar can't even begin.
         """
         check(request, self.info)
+        guide = None if matcher is None else Guide.of(matcher, request)
         self._num_arrivals += 1
-        leader = Sequence(handle, request, 0, self._num_arrivals, self._clock())
+        leader = Sequence(handle, request, 0, self._num_arrivals, self._clock(), guide=guide)
         leader.siblings = [leader.sibling(sample) for sample in range(1, request.num_samples)]
         self._requests[handle] = [leader, *leader.siblings]
         self._scheduler.add(leader)
@@ -135,7 +142,9 @@ class LLMEngine:
             yield self._prompt_slice(sequence, item.scored, result.prompt_logprobs)
         if sequence.num_computed >= sequence.num_prompt_tokens and sequence.siblings:
             self._scheduler.fork(sequence)
-        if result.sampled is not None and result.sampled.has_token:
+        if result.sampled is not None and sequence.guide is not None and sequence.guide.is_complete:
+            yield self._complete(sequence)  # before its first token: only the empty text is allowed
+        elif result.sampled is not None and result.sampled.has_token:
             yield self._take(sequence, result.sampled)
         elif result.sampled is not None:
             self._finish(sequence, FinishReason.LENGTH)
@@ -147,11 +156,20 @@ class LLMEngine:
         """Append a chosen token."""
         if sequence.first_token_at is None:
             sequence.first_token_at = self._clock()
-        sequence.append(token, self.info.max_model_len)
+        try:
+            sequence.append(token, self.info.max_model_len)
+        except GenerationFailed:  # of this text alone
+            self._finish(sequence, FinishReason.ERROR)
+            return self._output(sequence, error_code="grammar_failed")
         self._num_generated += 1
         if sequence.finish_reason is not None:
             self._finish(sequence, sequence.finish_reason)
         return self._output(sequence, token)
+
+    def _complete(self, sequence: Sequence) -> TokenOutput:
+        sequence.is_complete = True
+        self._finish(sequence, FinishReason.STOP)
+        return self._output(sequence)
 
     def _prompt_slice(self, sequence: Sequence, scored: range, logprobs: TokenLogprobs) -> TokenOutput:
         sequence.next_to_score = scored.stop
@@ -174,6 +192,7 @@ class LLMEngine:
             finish_reason=sequence.finish_reason,
             stop_token_id=None if token is None else sequence.stop_token_id,
             error_code=error_code,
+            is_complete=sequence.is_complete,
             num_cached_tokens=0 if sequence.sample == 0 and num_told == 0 else None,
             timings=self._timings(sequence) if sequence.is_finished else None,
         )
@@ -271,8 +290,8 @@ def check(request: GenerationRequest, info: EngineInfo) -> None:
     if request.resumed_token_ids and (request.num_samples > 1 or len(request.resumed_token_ids) >= request.max_tokens):
         raise InvalidRequest("Only one sample with tokens left to generate can be resumed.")
     _check_ids(request.sampling, info.logits_width)
-    if request.beam is not None or request.grammar is not None:
-        raise UnsupportedParameter("This engine serves neither beam search nor guided decoding.")
+    if request.beam is not None:
+        raise UnsupportedParameter("This engine does not serve beam search.")
 
 
 def _check_ids(sampling: SamplingParams, width: int) -> None:

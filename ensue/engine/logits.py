@@ -7,6 +7,7 @@ not even copied.
 from __future__ import annotations
 
 import itertools
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,7 +57,7 @@ def changes_of(rows: Sequence[SampleRow]) -> Changes:
     histories = [row.history or _NO_HISTORY for row in rows]
     settings = [row.sampling for row in rows]
     masks, banned_ids, bias_ids, seen_ids, counted_ids = columns = (
-        [r.allowed_mask for r in rules],
+        [_mask_of(row.guide_mask, r.allowed_mask) for row, r in zip(rows, rules, strict=True)],
         [(*row.banned_ids, *row.masked_ids) for row in rows],
         [r.bias_ids for r in rules],
         [h.seen_ids for h in histories],
@@ -75,6 +76,16 @@ def changes_of(rows: Sequence[SampleRow]) -> Changes:
         np.array([s.frequency_penalty for s in settings], np.float32),
         np.array([s.presence_penalty for s in settings], np.float32),
     )
+
+
+def _mask_of(guide: bytes | None, allowed: array[int]) -> bytes | array[int]:
+    """Steps 1 and 2 as one mask, empty where all tokens may stand; beyond the last byte none may."""
+    if guide is None:
+        return allowed
+    if not allowed:
+        return guide or b"\0"
+    both = int.from_bytes(guide, "little") & int.from_bytes(allowed.tobytes(), "little")
+    return both.to_bytes(min(len(guide), len(allowed)) or 1, "little")
 
 
 def _joined(parts: Sequence[Any], dtype: type[np.generic]) -> Array:

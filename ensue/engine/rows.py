@@ -22,11 +22,12 @@ class SampleRow:
     banned_ids: tuple[int, ...] = ()  # they would complete a bad word
     masked_ids: tuple[int, ...] = ()  # end and stop tokens, before min_tokens
     history: History | None = None
+    guide_mask: bytes | None = None  # step 1: bit (id mod 8) of byte (id div 8); None: any token may stand
 
     @property
     def changes_logits(self) -> bool:
         """True where one of steps 1 to 6 has work to do."""
-        return bool(self.rules or self.masked_ids)
+        return bool(self.rules or self.masked_ids or self.guide_mask is not None)
 
 
 @dataclass(frozen=True, slots=True)

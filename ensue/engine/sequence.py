@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ensue.engine.guide import Guide
 from ensue.engine.history import History, LogitRules
 from ensue.engine.rows import SampledToken, SampleRow
 from ensue.outputs import FinishReason
@@ -32,12 +33,14 @@ class Sequence:
     next_to_score: int = 1  # position of the first prompt token whose logprob was not sent yet
     siblings: list[Sequence] = field(default_factory=list)  # wait for this one to compute the prompt they share
     finish_reason: FinishReason | None = None
+    is_complete: bool = False  # by its grammar, without an end token
     is_preempted: bool = False
     num_preemptions: int = 0
     scheduled_at: float | None = None
     first_token_at: float | None = None
     rules: LogitRules | None = None  # None where no setting changes logits
     history: History | None = None  # None where no penalty counts tokens
+    guide: Guide | None = None  # None where no grammar does
 
     def __post_init__(self) -> None:
         request = self.request
@@ -49,8 +52,16 @@ class Sequence:
     def sibling(self, sample: int) -> Sequence:
         """Another sample of the same request, which has generated nothing of its own yet."""
         history = self.history and self.history.copy()
+        guide = None if self.guide is None else self.guide.fork()
         return Sequence(
-            self.handle, self.request, sample, self.arrival, self.added_at, rules=self.rules, history=history
+            self.handle,
+            self.request,
+            sample,
+            self.arrival,
+            self.added_at,
+            rules=self.rules,
+            history=history,
+            guide=guide,
         )
 
     @property
@@ -99,18 +110,34 @@ class Sequence:
             banned_ids=rules.banned_after(self.token_ids) if rules else (),
             masked_ids=(*request.end_token_ids, *request.stop_token_ids) if is_too_short else (),
             history=self.history,
+            guide_mask=None if self.guide is None else self.guide.mask,
         )
 
     def append(self, token: SampledToken, max_model_len: int) -> None:
-        """Take a chosen token, and finish where the request says so."""
+        """Take a chosen token, and finish where the request says so.
+
+        Raises:
+            GenerationFailed: the grammar can't go on.
+        """
         self.token_ids.append(token.token_id)
         self._count((token.token_id,))
         request = self.request
-        ends = token.token_id in request.end_token_ids or token.token_id in request.stop_token_ids
-        if ends and self.num_generated >= request.min_tokens:
+        if self._ends(token.token_id):
+            self.finish_reason = FinishReason.STOP
+            return
+        if self.guide is not None:
+            self.guide.accept(token.token_id)
+            self.is_complete = self.guide.is_complete
+        if self.is_complete:
             self.finish_reason = FinishReason.STOP
         elif self.num_generated >= request.max_tokens or self.num_tokens >= max_model_len:
             self.finish_reason = FinishReason.LENGTH
+
+    def _ends(self, token_id: int) -> bool:
+        request = self.request
+        is_end = token_id in request.end_token_ids or token_id in request.stop_token_ids
+        may_end = self.guide is None or self.guide.is_accepting
+        return is_end and may_end and self.num_generated >= request.min_tokens
 
     def _count(self, token_ids: Iterable[int]) -> None:
         if self.history is not None:
@@ -122,4 +149,4 @@ class Sequence:
         """The stop token that ended it; None where an end token did."""
         last = self.token_ids[-1]
         is_stop = self.finish_reason is FinishReason.STOP and last not in self.request.end_token_ids
-        return last if is_stop else None
+        return last if is_stop and not self.is_complete else None

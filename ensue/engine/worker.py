@@ -24,6 +24,7 @@ from typing import Protocol
 import structlog
 
 from ensue.engine import streams, wire
+from ensue.engine.grammars import Grammars, Loaded
 from ensue.engine.llm_engine import Credit, Output
 from ensue.engine.sequence import Handle
 from ensue.engine.wire import (
@@ -42,6 +43,7 @@ from ensue.engine.wire import (
     Stop,
 )
 from ensue.errors import Overloaded, RequestError
+from ensue.guided.backend import Matcher
 from ensue.outputs import EngineInfo, EngineStats
 from ensue.request import GenerationRequest
 
@@ -63,7 +65,7 @@ class StepEngine(Protocol):
     @property
     def has_work(self) -> bool: ...
 
-    def add(self, handle: Handle, request: GenerationRequest) -> None: ...
+    def add(self, handle: Handle, request: GenerationRequest, matcher: Matcher | None = None) -> None: ...
 
     def stop(self, handle: Handle, sample_index: int) -> None: ...
 
@@ -88,11 +90,20 @@ class _Left:
     """A client's connection has ended."""
 
 
-Inbox = queue.SimpleQueue[tuple[int, Message | _Joined | _Left]]
+@dataclass(frozen=True, slots=True)
+class _GrammarLoaded:
+    """The grammar of a request that waits for it is there, or can't be."""
+
+    add: Add
+    loaded: Loaded
+
+
+News = Message | _Joined | _Left | _GrammarLoaded
+Inbox = queue.SimpleQueue[tuple[int, News]]
 _NOBODY = 0  # the client number of messages from this process itself
 
 
-def run_worker(build: Callable[[Report], StepEngine], socket_path: Path, report: Report) -> None:
+def run_worker(build: Callable[[Report], StepEngine], grammars: Grammars, socket_path: Path, report: Report) -> None:
     """Listen, load the model, then serve until SIGTERM or a Drain message; returns when drained.
 
     Raises:
@@ -107,7 +118,7 @@ def run_worker(build: Callable[[Report], StepEngine], socket_path: Path, report:
         report(phase, fraction)
 
     announce("starting")
-    loop = StepLoop(build(announce), inbox, outbox)
+    loop = StepLoop(build(announce), grammars, inbox, outbox)
     signal.signal(signal.SIGTERM, lambda *_: inbox.put((_NOBODY, Drain())))
     try:
         loop.run()
@@ -121,8 +132,10 @@ def run_worker(build: Callable[[Report], StepEngine], socket_path: Path, report:
 class StepLoop:
     """Takes messages between steps, steps while there is work, sends what each step brought."""
 
-    def __init__(self, engine: StepEngine, inbox: Inbox, outbox: Outbox) -> None:
+    def __init__(self, engine: StepEngine, grammars: Grammars, inbox: Inbox, outbox: Outbox) -> None:
         self._engine = engine
+        self._grammars = grammars
+        self._loading: set[Handle] = set()  # requests that wait for their grammar; the engine doesn't know them yet
         self._inbox = inbox
         self._outbox = outbox
         self._epoch = secrets.randbits(63)
@@ -132,7 +145,7 @@ class StepLoop:
     def run(self) -> None:
         """Until drained."""
         self._outbox.ready()
-        while not (self._is_draining and not self._engine.has_work):
+        while not (self._is_draining and not self._engine.has_work and not self._loading):
             self._take_messages()
             self._send(self._step() if self._engine.has_work else [])  # credit moves without a step, too: by an Abort
 
@@ -150,7 +163,7 @@ class StepLoop:
             while True:
                 self._take(*self._inbox.get_nowait())
 
-    def _take(self, client: int, message: Message | _Joined | _Left) -> None:
+    def _take(self, client: int, message: News) -> None:
         match message:
             case _Joined():
                 self._num_adds[client] = 0
@@ -159,28 +172,55 @@ class StepLoop:
                 )
                 if self._is_draining:
                     self._outbox.send(client, DRAINING)
-            case Add(handle, request) if client in self._num_adds:
+            case Add() if client in self._num_adds:
                 self._num_adds[client] += 1
-                self._add(client, handle, request)
+                self._begin(client, message)
+            case _GrammarLoaded(add, loaded):
+                self._add_guided(client, add, loaded)
             case Stop(handle, sample_index):
                 self._engine.stop((client, handle), sample_index)
             case Abort(handle):
+                self._loading.discard((client, handle))
                 self._engine.abort((client, handle))
             case _Left():
                 self._num_adds.pop(client, None)
+                self._loading = {handle for handle in self._loading if handle[0] != client}
                 self._engine.abort_client(client)
             case Drain():
                 self._is_draining = True
                 for each in self._num_adds:
                     self._outbox.send(each, DRAINING)
 
-    def _add(self, client: int, handle: int, request: GenerationRequest) -> None:
+    def _begin(self, client: int, add: Add) -> None:
+        grammar = add.request.grammar
+        if self._is_draining:
+            self._refuse(client, add, Overloaded("The engine is shutting down.", code="draining", retry_after_s=5))
+        elif grammar is None:
+            self._add(client, add)
+        elif (matcher := self._grammars.get(grammar)) is not None:
+            self._add(client, add, matcher)
+        else:
+            self._loading.add((client, add.handle))
+            self._grammars.load(grammar, lambda loaded: self._inbox.put((client, _GrammarLoaded(add, loaded))))
+
+    def _add_guided(self, client: int, add: Add, loaded: Loaded) -> None:
+        """Go on with a request whose grammar was waited for, unless nobody wants it any more."""
+        if (client, add.handle) not in self._loading:
+            return
+        self._loading.remove((client, add.handle))
+        if isinstance(loaded, RequestError):
+            self._refuse(client, add, loaded)
+        else:
+            self._add(client, add, loaded)
+
+    def _add(self, client: int, add: Add, matcher: Matcher | None = None) -> None:
         try:
-            if self._is_draining:
-                raise Overloaded("The engine is shutting down.", code="draining", retry_after_s=5)
-            self._engine.add((client, handle), request)
+            self._engine.add((client, add.handle), add.request, matcher)
         except RequestError as error:
-            self._outbox.send(client, Failed.of(handle, error))
+            self._refuse(client, add, error)
+
+    def _refuse(self, client: int, add: Add, error: RequestError) -> None:
+        self._outbox.send(client, Failed.of(add.handle, error))
 
     def _send(self, outputs: list[Output]) -> None:
         """One Step message a client, for those without outputs, too: it carries their credit."""

@@ -11,11 +11,12 @@ import pytest
 
 from ensue.engine import wire
 from ensue.engine import worker as worker_module
+from ensue.engine.grammars import Grammars
 from ensue.engine.llm_engine import LLMEngine
 from ensue.engine.wire import Abort, Add, Drain, Failed, Grant, Hello, Loading, Message, Ready, Step
 from ensue.engine.worker import Outbox, StepLoop, _Joined, _Left
 from ensue.outputs import EngineStats, TokenOutput
-from tests.engine.toy import make_engine, make_request
+from tests.engine.toy import VOCABULARY, make_engine, make_request
 
 ADD = Add(1, make_request((1, 2), max_tokens=2))
 
@@ -37,7 +38,7 @@ def letters_after(*messages: tuple[int, Message | _Joined | _Left], engine: LLME
     """What a step loop sends that takes these messages, and ends with a drain."""
     inbox: worker_module.Inbox = queue.SimpleQueue()
     outbox = Letters()
-    loop = StepLoop(engine or make_engine(), inbox, outbox)
+    loop = StepLoop(engine or make_engine(), Grammars(lambda: VOCABULARY), inbox, outbox)
     for message in (*messages, (0, Drain())):
         inbox.put(message)
     loop.run()

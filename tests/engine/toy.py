@@ -11,14 +11,17 @@ from collections.abc import Sequence as Ordered
 from dataclasses import replace
 
 from ensue.engine.llm_engine import LLMEngine, QueueLimits, RowResult
-from ensue.engine.rows import SampledToken
+from ensue.engine.rows import SampledToken, SampleRow
 from ensue.engine.scheduler import SchedulerOutput
 from ensue.engine.sequence import Handle, Sequence
+from ensue.guided.vocabulary import Vocabulary
 from ensue.outputs import EngineInfo, TokenLogprobs, TokenOutput
 from ensue.request import GenerationRequest
 from ensue.sampling_params import SamplingParams
 
 WIDTH, BLOCK_SIZE = 97, 4
+VOCABULARY = Vocabulary((*(bytes([32 + i]) for i in range(95)), b"<end>", b"<stop>"), frozenset({95, 96}))
+END, STOP = 95, 96
 PLAIN = SamplingParams()
 
 
@@ -69,11 +72,20 @@ class ToyRunner:
         state = self.memory[table[(end - 1) // BLOCK_SIZE]][(end - 1) % BLOCK_SIZE]
         assert state is not None
         row = sequence.sample_row()
-        token = SampledToken(mix(state, row.seed, row.sample_index, row.position) % WIDTH) if is_sampled else None
+        token = _chosen(mix(state, row.seed, row.sample_index, row.position), row) if is_sampled else None
         columns = TokenLogprobs(
             tuple(-float(p) for p in scored), (1,) * len(scored), ((),) * len(scored), ((),) * len(scored)
         )
         return RowResult(token, columns if scored else None)
+
+
+def _chosen(noise: int, row: SampleRow) -> SampledToken:
+    """Any token; of those that a grammar allows, where there is one. The only setting that this sampler knows."""
+    if row.guide_mask is None:
+        return SampledToken(noise % WIDTH)
+    bits = int.from_bytes(row.guide_mask, "little")
+    allowed = [i for i in range(WIDTH) if bits >> i & 1 and i not in row.masked_ids]
+    return SampledToken(allowed[noise % len(allowed)]) if allowed else SampledToken(0, has_token=False)
 
 
 def make_request(

@@ -6,10 +6,11 @@ import sys
 import time
 from pathlib import Path
 
+from ensue.engine.grammars import Grammars
 from ensue.engine.llm_engine import LLMEngine, RowResult
 from ensue.engine.scheduler import SchedulerOutput
 from ensue.engine.worker import Report, run_worker
-from tests.engine.toy import ToyRunner, make_engine
+from tests.engine.toy import VOCABULARY, ToyRunner, make_engine
 
 
 class SlowRunner(ToyRunner):
@@ -37,4 +38,4 @@ def build(report: Report) -> LLMEngine:
 
 
 if __name__ == "__main__":
-    run_worker(build, Path(sys.argv[1]), lambda phase, fraction: None)
+    run_worker(build, Grammars(lambda: VOCABULARY), Path(sys.argv[1]), lambda phase, fraction: None)
