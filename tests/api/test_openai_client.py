@@ -78,6 +78,30 @@ async def test_explicit_nulls(client: AsyncOpenAI) -> None:
     assert answer.choices[0].text == TEXT
 
 
+async def test_fields_that_openai_does_not_know(client: AsyncOpenAI) -> None:
+    answer = await client.completions.create(
+        model="tiny",
+        prompt="x",
+        n=2,
+        logprobs=1,
+        logit_bias={"7": 1},
+        extra_body={
+            "min_tokens": 2,
+            "top_k": 5,
+            "repetition_penalty": 1.1,
+            "return_token_ids": True,
+            "bad_words": ["z"],
+        },
+    )
+    assert [choice.index for choice in answer.choices] == [0, 1]
+    extra = answer.choices[0].model_extra
+    assert extra is not None
+    assert len(extra["token_ids"]) >= 2
+    with pytest.raises(openai.BadRequestError) as raised:
+        await client.completions.create(model="tiny", prompt="x", extra_body={"use_beam_search": True, "top_k": 5})
+    assert raised.value.param == "top_k"
+
+
 async def test_the_synchronous_client(client: AsyncOpenAI) -> None:
     def use() -> tuple[str, str]:
         with OpenAI(base_url=client.base_url, api_key=client.api_key, max_retries=0) as sync:

@@ -56,10 +56,27 @@ class Server:
                 return error.code, json.load(error)
 
     def post(self, body: dict[str, Any], path: str = "/v1/completions") -> dict[str, Any]:
+        return dict(json.loads(self._sent(body, path)))
+
+    def events(self, body: dict[str, Any], path: str = "/v1/completions") -> list[Any]:
+        """A stream's events, `[DONE]` taken off."""
+        *events, done, rest = self._sent(body, path).decode().split("\n\n")
+        assert (done, rest) == ("data: [DONE]", "")
+        return [json.loads(event.removeprefix("data: ")) for event in events]
+
+    def answer(self, body: dict[str, Any], path: str = "/v1/completions") -> tuple[int, dict[str, Any]]:
+        """Status and body of a POST, errors included."""
+        try:
+            return 200, self.post(body, path)
+        except HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def _sent(self, body: dict[str, Any], path: str) -> bytes:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=60) as response:
-            return dict(json.load(response))
+            return bytes(response.read())
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

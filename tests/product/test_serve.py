@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -26,6 +27,16 @@ def test_the_printed_curl_line_works_when_pasted(server: Server) -> None:
 def test_the_first_key_is_for_its_owner_only(server: Server) -> None:
     assert (server.data_dir / "first-key").stat().st_mode & 0o777 == 0o600
     assert server.key not in server.printed
+
+
+def test_the_request_of_a_providers_page_works_as_it_stands(server: Server) -> None:
+    text = """{"model": "meta-llama/Meta-Llama-3-8B-Instruct", "prompt": "Explain the theory of relativity:",
+               "max_tokens": 150, "temperature": 0.7, "n": 1}"""
+    answer = server.post(json.loads(text))
+    assert (answer["object"], answer["model"]) == ("text_completion", "meta-llama/Meta-Llama-3-8B-Instruct")
+    (choice,) = answer["choices"]
+    assert choice["text"]
+    assert choice["finish_reason"] == ("length" if answer["usage"]["completion_tokens"] == 150 else "stop")
 
 
 def test_version_says_which_path_the_linears_take(server: Server) -> None:
