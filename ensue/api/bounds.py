@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ensue.api.protocol import CompletionBody
 from ensue.config import LimitsConfig
 from ensue.errors import InvalidRequest
 
 MIN_BEAM_WIDTH = 2
+
+
+def check_counts(value: Mapping[str, Any], limits: LimitsConfig) -> None:
+    """Bound lists and maps of a body before time is spent on their items.
+
+    Raises:
+        InvalidRequest: with the field in `param`.
+    """
+    bounds = {
+        "stop": limits.max_stop_strings,
+        "stop_token_ids": limits.max_stop_token_ids,
+        "bad_words": limits.max_bad_words,
+        "logit_bias": limits.max_logit_bias,
+    }
+    for name, limit in bounds.items():
+        if isinstance(value.get(name), list | dict) and len(value[name]) > limit:
+            raise InvalidRequest(f"{name} may have at most {limit} entries.", param=name)
+    match value.get("prompt"):
+        case [str() | list(), *_] as prompts if len(prompts) > limits.max_prompts:
+            raise InvalidRequest(f"A request may have at most {limits.max_prompts} prompts.", param="prompt")
 
 
 def check_bounds(body: CompletionBody, limits: LimitsConfig) -> None:
@@ -18,10 +39,8 @@ def check_bounds(body: CompletionBody, limits: LimitsConfig) -> None:
     """
     _check_numbers(body, limits)
     _check_sequences(body, limits)
-    _check_texts("stop", body.stop, limits.max_stop_strings, limits.max_stop_length)
-    _check_texts("bad_words", body.bad_words, limits.max_bad_words, limits.max_bad_word_length)
-    _check_count("stop_token_ids", body.stop_token_ids, limits.max_stop_token_ids)
-    _check_count("logit_bias", body.logit_bias, limits.max_logit_bias)
+    _check_lengths("stop", body.stop, limits.max_stop_length)
+    _check_lengths("bad_words", body.bad_words, limits.max_bad_word_length)
     _check_length("user", body.user, 0, limits.max_user_length)
     _check_length("cache_salt", body.cache_salt, 1, limits.max_cache_salt_length)
 
@@ -49,24 +68,14 @@ def _check_numbers(body: CompletionBody, limits: LimitsConfig) -> None:
 
 def _check_sequences(body: CompletionBody, limits: LimitsConfig) -> None:
     assert body.prompt is not None, "there is something to complete"
-    num_prompts = len(body.prompt.prompts)
-    if num_prompts > limits.max_prompts:
-        raise InvalidRequest(f"A request may have at most {limits.max_prompts} prompts.", param="prompt")
-    if num_prompts * num_sequences(body) > limits.max_sequences:
+    if len(body.prompt.prompts) * num_sequences(body) > limits.max_sequences:
         name = "n" if body.best_of is None else "best_of"
         raise InvalidRequest(f"Prompts times {name} must be at most {limits.max_sequences}.", param=name)
 
 
-def _check_texts(name: str, texts: Sequence[str], max_count: int, max_length: int) -> None:
-    if len(texts) > max_count:
-        raise InvalidRequest(f"{name} may have at most {max_count} texts.", param=name)
+def _check_lengths(name: str, texts: Sequence[str], limit: int) -> None:
     for index, text in enumerate(texts):
-        _check_length(f"{name}[{index}]", text, 1, max_length)
-
-
-def _check_count(name: str, items: Sequence[object], limit: int) -> None:
-    if len(items) > limit:
-        raise InvalidRequest(f"{name} may have at most {limit} entries.", param=name)
+        _check_length(f"{name}[{index}]", text, 1, limit)
 
 
 def _check_length(path: str, text: str | None, low: int, high: int) -> None:

@@ -63,7 +63,7 @@ class CompletionsEndpoint:
 
     async def create(self, request: Request) -> Response:
         """Complete a text."""
-        body, warnings = read_body(await read_json(request, self._limits), self._unknown)
+        body, warnings = read_body(await read_json(request, self._limits), self._unknown, self._limits)
         model = self._models.resolve(body.model)
         context = context_of(request.scope)
         context.model, request_id = model.name, context.request_id

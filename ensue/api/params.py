@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ensue.api.bounds import check_bounds, num_sequences
+from ensue.api.bounds import check_bounds, check_counts, num_sequences
 from ensue.api.fields import is_set, parse_body
 from ensue.api.names import Policy, judge_names, refuse_unsupported
 from ensue.api.protocol import CompletionBody
+from ensue.config import LimitsConfig
 from ensue.errors import InvalidRequest, PermissionDenied
 from ensue.request import BeamParams
 from ensue.sampling_params import SamplingParams
@@ -38,8 +39,8 @@ class StreamOptions:
     continuous_usage_stats: bool = False
 
 
-def read_body(value: Any, unknown: Policy) -> tuple[CompletionBody, list[str]]:
-    """Check names and types; the second result is a warning for each unknown name, where those are not refused.
+def read_body(value: Any, unknown: Policy, limits: LimitsConfig) -> tuple[CompletionBody, list[str]]:
+    """Check names, counts and types; the second result is a warning for each unknown name, where those are not refused.
 
     Raises:
         InvalidRequest: the first thing that is wrong.
@@ -47,6 +48,7 @@ def read_body(value: Any, unknown: Policy) -> tuple[CompletionBody, list[str]]:
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
     warnings = judge_names(value, unknown)
+    check_counts(value, limits)
     return parse_body(CompletionBody, value), warnings
 
 

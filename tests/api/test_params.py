@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ensue.api.names import KNOWN
 from ensue.api.params import Caller, read_body, to_request
 from ensue.api.protocol import UNSERVED
-from ensue.config import ServerConfig
+from ensue.config import LimitsConfig, ServerConfig
 from ensue.engine.fake import FakeEngine
 from ensue.request import BeamParams
 from ensue.served_models import ServedModels
@@ -181,7 +181,7 @@ async def test_two_names_of_max_tokens_must_agree(api: Api) -> None:
 def test_beams_are_as_many_as_best_of_says_and_at_least_two(
     make_models: Callable[..., ServedModels], body: dict[str, Any], beam: BeamParams
 ) -> None:
-    parsed, _ = read_body({"prompt": "x", "use_beam_search": True} | body, "refuse")
+    parsed, _ = read_body({"prompt": "x", "use_beam_search": True} | body, "refuse", LimitsConfig())
     request = to_request(parsed, make_models(FakeEngine()).default, Caller(), request_id="r")
     assert (request.beam, request.num_samples) == (beam, body.get("n", 1))
 
@@ -189,7 +189,7 @@ def test_beams_are_as_many_as_best_of_says_and_at_least_two(
 async def test_beams_ignore_what_a_model_recommends_for_sampling(make_models: Callable[..., ServedModels]) -> None:
     model = make_models(FakeEngine(), sampling_defaults={"temperature": 0.7, "top_p": 0.9}).default
     for body in ({}, {"temperature": 0.7, "top_p": 0.9}, {"temperature": 1, "top_p": 1}):
-        parsed, _ = read_body({"prompt": "x", "use_beam_search": True} | body, "refuse")
+        parsed, _ = read_body({"prompt": "x", "use_beam_search": True} | body, "refuse", LimitsConfig())
         assert to_request(parsed, model, Caller(), request_id="r").beam
 
 

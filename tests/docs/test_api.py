@@ -51,7 +51,7 @@ def model() -> ServedModel:
 
 def check(body: dict[str, Any], model: ServedModel) -> None:
     """Everything that is checked before an engine is asked."""
-    parsed, _ = read_body(body, "refuse")
+    parsed, _ = read_body(body, "refuse", model.limits)
     assert parsed.model in (None, *model.names)
     resolve(to_request(parsed, model, Caller(), request_id="r"), model.tokenizer, model.engine.info)
 
