@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -37,6 +38,10 @@ TABLE = (
         "inter_token_seconds", "histogram", "Between a choice's tokens, as they reach the API", buckets=_GAP_SECONDS
     ),
     Metric("request_seconds", "histogram", "From a request's arrival to its last byte", buckets=_SECONDS),
+    Metric("guided_cache_hits_total", "counter", "Constraints that were proved before, or are being proved"),
+    Metric("guided_cache_misses_total", "counter", "Constraints that had to be proved"),
+    Metric("guided_refusals_total", "counter", "Proofs that ended with a refusal"),
+    Metric("guided_prover_kills_total", "counter", "Times that the prover was killed at a constraint"),
     Metric("engine_ready", "gauge", "1 while the engine makes progress"),
     Metric("running_sequences", "gauge", "Sequences that hold a slot of the engine"),
     Metric("waiting_sequences", "gauge", "Sequences that wait for a slot"),
@@ -56,6 +61,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._metrics = {metric.name: self._make(metric) for metric in TABLE}
+        self._prover_totals: dict[str, dict[str, int]] = {}
         self._engine_totals: dict[str, EngineStats] = {}
         self._metrics["build_info"].labels(__version__).set(1)
 
@@ -100,6 +106,17 @@ class Metrics:
         for name, value in gauges.items():
             self._metrics[name].labels(model).set(value)
         self._count_engine(model, stats)
+
+    def observe_prover(self, model: str, totals: Mapping[str, int]) -> None:
+        """Take over what the prover counted.
+
+        Args:
+            totals: since the start, by the metric's name.
+        """
+        before = self._prover_totals.setdefault(model, {})
+        for name, total in totals.items():
+            self._metrics[name].labels(model).inc(total - before.get(name, 0))
+        before.update(totals)
 
     def _count_engine(self, model: str, stats: EngineStats) -> None:
         """Add what is new; a restarted worker counts from zero again, our counters go on."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ensue.config import LimitsConfig
 from ensue.engine.base import Engine
 from ensue.errors import ModelNotFound, shown
+from ensue.guided.prover import Prover
 from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
 
@@ -24,6 +25,7 @@ class ServedModel:
     created: int  # Unix seconds
     aliases: tuple[str, ...] = ()
     chat_template: ChatTemplate | None = None
+    prover: Prover | None = None  # of constraints; None: there is no guided decoding
     sampling_defaults: Mapping[str, float | int] = field(default_factory=dict)  # where they differ from ensue's own
 
     @property

@@ -13,6 +13,7 @@ from ensue import __version__
 from ensue.api.error_handlers import body_of, draining, headers_of
 from ensue.engine.base import Engine
 from ensue.errors import EngineDead, Overloaded, RequestError
+from ensue.guided.prover import ProofStats
 from ensue.metrics import Metrics
 from ensue.served_models import ServedModels
 
@@ -43,8 +44,19 @@ class HealthEndpoint:
         """Prometheus."""
         for model in self._models.all():
             self._metrics.observe_engine(model.name, model.engine.stats(), model.engine.is_ready)
+            if model.prover is not None:
+                self._metrics.observe_prover(model.name, _counts(model.prover.stats))
         content, media_type = self._metrics.render()
         return Response(content, headers={"content-type": media_type})
+
+
+def _counts(stats: ProofStats) -> dict[str, int]:
+    return {
+        "guided_cache_hits_total": stats.num_hits,
+        "guided_cache_misses_total": stats.num_misses,
+        "guided_refusals_total": stats.num_refused,
+        "guided_prover_kills_total": stats.num_kills,
+    }
 
 
 def _not_ready(engine: Engine) -> Response:

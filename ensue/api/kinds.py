@@ -76,6 +76,31 @@ def _id(item: Any, path: str) -> int:
     return token_id
 
 
+class JsonKind:
+    """A JSON schema, as an object, as true or false, or as the text of one."""
+
+    schema: ClassVar[Schema] = {"anyOf": [{"type": "object"}, {"type": "boolean"}, {"type": "string"}]}
+
+    def parse(self, value: Any, path: str) -> Any:
+        if not isinstance(value, dict | bool | str):
+            raise InvalidRequest(f"{path} must be a JSON schema or the text of one.", param=path)
+        return value
+
+
+class ObjectKind:
+    """A JSON object; what is in it, others check."""
+
+    schema: ClassVar[Schema] = {"type": "object"}
+
+    def parse(self, value: Any, path: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise InvalidRequest(f"{path} must be an object.", param=path)
+        return value
+
+
+JSON_SCHEMA, OBJECT = JsonKind(), ObjectKind()
+
+
 class TokenIdsKind:
     """list[int]; which ids there are, the model's width says."""
 

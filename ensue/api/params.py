@@ -9,6 +9,7 @@ from typing import Any
 
 from ensue.api.bounds import check_bounds, check_counts, num_sequences
 from ensue.api.fields import is_set, parse_body
+from ensue.api.guided import guided_of
 from ensue.api.names import Policy, judge_names, refuse_unsupported
 from ensue.api.protocol import CompletionBody
 from ensue.config import LimitsConfig
@@ -84,6 +85,7 @@ def to_request(
         sampling=sampling,
         bad_words=tuple(dict.fromkeys(body.bad_words)),
         seed=None if body.seed == -1 else body.seed,
+        guided=guided_of(body),
         stop=tuple(dict.fromkeys(body.stop)),
         stop_token_ids=body.stop_token_ids,
         ignore_eos=body.ignore_eos,

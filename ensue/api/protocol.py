@@ -22,7 +22,7 @@ from ensue.api.fields import (
     Text,
     param,
 )
-from ensue.api.kinds import LOGIT_BIAS, PROMPT, TOKEN_IDS, Prompts
+from ensue.api.kinds import JSON_SCHEMA, LOGIT_BIAS, OBJECT, PROMPT, TOKEN_IDS, Prompts
 from ensue.service.choice import StopReason
 from ensue.service.logprobs import Logprobs, PromptLogprobs
 from ensue.service.request import DEFAULT_MAX_TOKENS
@@ -85,6 +85,21 @@ class CompletionBody:
     seed: int | None = param(
         Integer(), None, "Equal requests with equal seeds have equal answers; -1 is none", neutral=(-1,)
     )
+    # ---- guided decoding
+    guided_json: dict[str, Any] | bool | str | None = param(  # noqa: RUF009 - makes a field
+        JSON_SCHEMA, None, "The text is JSON that satisfies this schema"
+    )
+    guided_regex: str | None = param(Text(), None, "The whole text matches this regex")
+    guided_choice: tuple[str, ...] | None = param(ListOf(Text()), None, "The text is one of these")
+    guided_grammar: str | None = param(Text(), None, "The text satisfies this grammar, in Lark or GBNF")
+    guided_whitespace_pattern: str | None = param(Text(), None, "Regex for white space between JSON tokens")
+    guided_decoding_backend: str = param(Text(), "auto", "auto, llguidance, xgrammar or outlines")
+    response_format: dict[str, Any] | None = param(  # noqa: RUF009
+        OBJECT, None, "text, json_object or json_schema, as OpenAI has it", neutral=({"type": "text"},)
+    )
+    structured_outputs: dict[str, Any] | None = param(  # noqa: RUF009
+        OBJECT, None, "json, regex, choice, grammar or json_object, with whitespace_pattern", neutral=({},)
+    )
     # ---- what is returned
     logprobs: int | None = param(Integer(low=0), None, "Log-probabilities of each token and the k likeliest")
     prompt_logprobs: int | None = param(Integer(low=0), None, "Of each prompt token, with the k likeliest there")
@@ -105,15 +120,6 @@ WITHOUT_EFFECT = ("metadata", "store", "service_tier", "safety_identifier", "pro
 
 # Fields that are known and not served; each with the values that ask for nothing, null apart.
 UNSERVED: dict[str, tuple[Any, ...]] = {
-    # guided decoding
-    "guided_json": (),
-    "guided_regex": (),
-    "guided_choice": (),
-    "guided_grammar": (),
-    "guided_whitespace_pattern": (),
-    "guided_decoding_backend": ("auto",),
-    "response_format": ({"type": "text"},),
-    "structured_outputs": (),
     # vLLM's
     "prompt_embeds": (),
     "kv_transfer_params": (),

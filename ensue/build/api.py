@@ -12,11 +12,13 @@ import uvloop
 
 from ensue.api.app import create_app
 from ensue.api.server import serve
+from ensue.build.vocabulary import vocabulary_of
 from ensue.child import Event, EventWriter, ProcessSettings
-from ensue.config import ServerConfig, StoreConfig
+from ensue.config import LimitsConfig, ServerConfig, StoreConfig
 from ensue.engine.client import EngineClient
 from ensue.engine.fake import FakeEngine
 from ensue.errors import ConfigError, InvalidRequest
+from ensue.guided.prover import ProofLimits, Prover
 from ensue.logs import set_up_logging
 from ensue.metrics import Metrics
 from ensue.model.config import load_sampling_defaults
@@ -57,6 +59,9 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
         await serve(app, socket.socket(fileno=settings.listen_fd), config, progress.on_started)
     finally:
         await engine.close(0.0)
+        for model in models.all():
+            if model.prover is not None:
+                await model.prover.close()
         if keys is not None:
             keys.close()
 
@@ -101,8 +106,16 @@ def served_model(settings: ProcessSettings, engine: EngineClient | FakeEngine, t
         root=settings.model.root,
         created=int(time.time()),
         chat_template=None if template is None else ChatTemplate(template, tokenizer.special_tokens),
+        prover=None if isinstance(engine, FakeEngine) else _prover(tokenizer, settings.config.limits),
         sampling_defaults=_sampling_defaults(settings),
     )
+
+
+def _prover(tokenizer: Tokenizer, limits: LimitsConfig) -> Prover:
+    costs = ProofLimits(
+        cpu_s=limits.guided_cpu_s, memory_bytes=limits.guided_memory_bytes, cache_bytes=limits.guided_cache_bytes
+    )
+    return Prover(lambda: vocabulary_of(tokenizer), costs)
 
 
 def _sampling_defaults(settings: ProcessSettings) -> dict[str, float | int]:

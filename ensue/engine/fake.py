@@ -15,6 +15,14 @@ from ensue.outputs import PROMPT, EngineInfo, EngineStats, FinishReason, Timings
 from ensue.request import GenerationRequest
 
 MAX_REQUESTS_KEPT = 1000  # for a test to look at; a server that runs for weeks keeps no more
+GUIDED_FIELDS = (
+    "guided_json",
+    "guided_regex",
+    "guided_choice",
+    "guided_grammar",
+    "response_format",
+    "structured_outputs",
+)
 
 Script = Callable[[GenerationRequest, int], Sequence[int]]  # (request, sample) → tokens; repeated where too short
 
@@ -60,6 +68,7 @@ class FakeEngine:
             num_blocks=4096,
             fingerprint="fp_fake",
             row_independent=True,
+            unsupported=GUIDED_FIELDS,
         )
 
     @property

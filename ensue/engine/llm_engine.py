@@ -290,6 +290,8 @@ def check(request: GenerationRequest, info: EngineInfo) -> None:
     if request.resumed_token_ids and (request.num_samples > 1 or len(request.resumed_token_ids) >= request.max_tokens):
         raise InvalidRequest("Only one sample with tokens left to generate can be resumed.")
     _check_ids(request.sampling, info.logits_width)
+    if request.beam is not None and request.grammar is not None:
+        raise UnsupportedParameter("Guided decoding is not served with beam search.", param="use_beam_search")
     if request.beam is not None:
         raise UnsupportedParameter("This engine does not serve beam search.")
 

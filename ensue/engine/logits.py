@@ -78,14 +78,16 @@ def changes_of(rows: Sequence[SampleRow]) -> Changes:
     )
 
 
-def _mask_of(guide: bytes | None, allowed: array[int]) -> bytes | array[int]:
+def _mask_of(guide: bytes | None, allowed: array[int]) -> Array:
     """Steps 1 and 2 as one mask, empty where all tokens may stand; beyond the last byte none may."""
+    of_request = np.asarray(allowed, np.uint8)
     if guide is None:
-        return allowed
-    if not allowed:
-        return guide or b"\0"
-    both = int.from_bytes(guide, "little") & int.from_bytes(allowed.tobytes(), "little")
-    return both.to_bytes(min(len(guide), len(allowed)) or 1, "little")
+        return of_request
+    of_guide = np.frombuffer(guide or b"\0", np.uint8)
+    if not of_request.size:
+        return of_guide
+    num_bytes = min(of_guide.size, of_request.size)
+    return of_guide[:num_bytes] & of_request[:num_bytes]
 
 
 def _joined(parts: Sequence[Any], dtype: type[np.generic]) -> Array:

@@ -15,6 +15,8 @@ BackendName = Literal["llguidance", "xgrammar", "outlines"]
 DEFAULT_BACKEND: BackendName = "llguidance"
 JSON_KINDS: tuple[Kind, ...] = ("json", "json_object")
 
+WHITESPACE = "whitespace_pattern"  # the `param` of errors in that pattern, which is no place within the constraint
+
 MAX_GRAMMAR_BYTES = 64 * 2**10  # schemas and choices, too
 MAX_REGEX_BYTES = 8 * 2**10
 MAX_NESTING = 64

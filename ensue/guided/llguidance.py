@@ -11,7 +11,7 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer, regex_to_lark
 
 from ensue.errors import GenerationFailed, InvalidGrammar
 from ensue.guided.backend import Strictness
-from ensue.guided.constraint import JSON_KINDS, Constraint, compact_json
+from ensue.guided.constraint import JSON_KINDS, WHITESPACE, Constraint, compact_json
 from ensue.guided.grammar import to_lark
 from ensue.guided.json_schema import lower
 from ensue.guided.regex import escape, narrow
@@ -45,7 +45,10 @@ class LlguidanceBackend:
 
     def compile(self, constraint: Constraint) -> CompiledGrammar:
         if constraint.whitespace_pattern is not None:
-            self._check_whitespace(constraint.whitespace_pattern)
+            try:
+                self._check_whitespace(constraint.whitespace_pattern)
+            except InvalidGrammar as error:
+                raise InvalidGrammar(error.message, param=WHITESPACE) from None
         payload = _source_of(constraint).encode()
         grammar = CompiledGrammar(NAME, payload, hashlib.blake2b(payload, digest_size=16).digest())
         self._match(payload.decode(), has_places=constraint.kind == "grammar" and "::=" not in constraint.text)
@@ -73,7 +76,7 @@ class LlguidanceBackend:
         other = LLMatcher(self._tokenizer, f"start: T\nT: /{lexeme}/ & ~/[ \\t\\n\\r]*/", log_level=0)
         other.compute_bitmask()
         if not other.is_error() or other.is_accepting():
-            raise InvalidGrammar("guided_whitespace_pattern may match nothing but spaces, tabs and line ends.")
+            raise InvalidGrammar("A white space pattern may match nothing but spaces, tabs and line ends.")
 
 
 class LlguidanceMatcher:
@@ -174,6 +177,6 @@ def _sentence(error: str, *, has_places: bool = False) -> str:
     where = _PLACE.search(error)
     detail = re.search(r"error: (.*)", error)
     first = detail[1] if detail else _PLACE.sub("", error.strip()).split("\n", 1)[0].split("; ")[0]
-    words = _QUOTED.sub("…", first)[:200].rstrip(". ")
+    words = _QUOTED.sub("…", first.removeprefix("failed to compile JSON schema: "))[:200].rstrip(". ")
     plain = "".join(c if c.isprintable() else " " for c in words)
     return f"Line {where[1]}, column {where[2]}: {plain}." if where and has_places else f"{plain}."

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ensue.errors import InvalidGrammar, Overloaded
@@ -42,7 +43,11 @@ class ProofStats:
 class Prover:
     """Proves constraints for one vocabulary, one at a time. Used from one event loop."""
 
-    def __init__(self, vocabulary: Vocabulary, limits: ProofLimits | None = None) -> None:
+    def __init__(self, vocabulary: Callable[[], Vocabulary], limits: ProofLimits | None = None) -> None:
+        """
+        Args:
+            vocabulary: asked for in a thread, when a process starts.
+        """
         self.stats = ProofStats()
         self._limits = limits or ProofLimits()
         self._vocabulary = vocabulary
@@ -121,11 +126,12 @@ class Prover:
         if self._process is None or self._process.returncode is not None:
             limits = (str(self._limits.cpu_s), str(self._limits.memory_bytes))
             command = (sys.executable, "-m", "ensue.guided.prover_process", *limits)
+            greeting = await asyncio.to_thread(lambda: hello(self._vocabulary()))
             self._process = await asyncio.create_subprocess_exec(
                 *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
             )
             assert self._process.stdin is not None
-            self._process.stdin.write(hello(self._vocabulary))
+            self._process.stdin.write(greeting)
         return self._process
 
     async def _killed(self, process: Process) -> Outcome:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ensue.errors import GenerationFailed, Overloaded, RequestError, RequestTimeout
 from ensue.outputs import PROMPT, FinishReason, TokenOutput, Usage
+from ensue.request import CompiledGrammar
 from ensue.service.choice import Choice, ChoiceDelta, joined
 from ensue.service.opening import Opening
 from ensue.service.prompt import EncodedPrompt
@@ -35,10 +36,11 @@ class Answer:
         request: CompletionRequest,
         tokenizer: Tokenizer,
         stop_names: Mapping[int, str],
+        grammar: CompiledGrammar | None = None,
     ) -> None:
         self._first = number * request.n
         self._samples = [
-            Choice(self._first + i, prompt, request, tokenizer, stop_names) for i in range(request.num_samples)
+            Choice(self._first + i, prompt, request, tokenizer, stop_names, grammar) for i in range(request.num_samples)
         ]
         self._num_running = len(self._samples)
         self._begun: set[int] = set()  # samples that were told something of
@@ -105,4 +107,6 @@ def _failure(output: TokenOutput) -> RequestError:
         return Overloaded("The server is shutting down.", code="draining", retry_after_s=5)
     if output.error_code == "request_timeout":
         return RequestTimeout("The request took longer than this server allows.")
+    if output.error_code == "grammar_failed":
+        return GenerationFailed("The constraint became too complex for the text that was generated.")
     return GenerationFailed("The model failed on this request.")

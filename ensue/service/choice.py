@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 
 from ensue.outputs import FinishReason, TokenOutput
+from ensue.request import CompiledGrammar
+from ensue.service.guided import TextCheck
 from ensue.service.held import HeldTokens, Released
 from ensue.service.logprobs import Entries, Logprobs, PromptLogprobs, Scores, rows
 from ensue.service.prompt import EncodedPrompt
@@ -65,9 +67,11 @@ class Choice:
         request: CompletionRequest,
         tokenizer: Tokenizer,
         stop_names: Mapping[int, str],
+        grammar: CompiledGrammar | None = None,
     ) -> None:
         """
         Args:
+            grammar: what the text must satisfy; only where it does may a stop string or a stop token end it.
             stop_names: the stop string that each stop token stands for; other stop tokens are named by their id.
         """
         self.index = index
@@ -78,14 +82,20 @@ class Choice:
         self._tokenizer = tokenizer
         self._stop_names = stop_names
         self._min_tokens = request.min_tokens
-        self._keeps_stop = request.include_stop_str_in_output
+        self._keeps_stop = request.include_stop_str_in_output and grammar is None
+        self._check = None if grammar is None else TextCheck(grammar)
         self._detokenizer = Detokenizer(
             tokenizer,
             context_ids=prompt.token_ids,
             skip_special_tokens=request.skip_special_tokens,
             spaces_between_special_tokens=request.spaces_between_special_tokens,
+            begins_text=None if grammar is None else False,  # a constraint speaks of every space
         )
-        self._matcher = StopMatcher(request.stop, keeps_stop=self._keeps_stop)
+        self._matcher = StopMatcher(
+            request.stop,
+            keeps_stop=self._keeps_stop,
+            may_end_at=None if self._check is None else self._check.may_end_at,
+        )
         self._num_decoded = self._num_shown = 0  # characters
         self._held = _held_tokens(request, tokenizer, prompt.num_chars)
 
@@ -113,7 +123,7 @@ class Choice:
     # ---- tokens to text that is certain to stay
 
     def _read(self, output: TokenOutput) -> list[str]:
-        ends_by_token = output.finish_reason is FinishReason.STOP
+        ends_by_token = output.finish_reason is FinishReason.STOP and not output.is_complete
         visible = output.token_ids[:-1] if ends_by_token else output.token_ids
         scores = repeat(None) if output.logprobs is None else rows(output.logprobs)
         pieces = []
@@ -125,7 +135,7 @@ class Choice:
         if ends_by_token:
             pieces.append(self._end_by_token(output))
         elif output.finish_reason is not None:
-            pieces.append(self._end_by_length(output))
+            pieces.append(self._end_by_itself(output))
         return pieces
 
     def _count(self, scores: Scores | None) -> None:
@@ -137,6 +147,8 @@ class Choice:
 
     def _show(self, decoded: Decoded) -> str:
         self._place(decoded)
+        if self._check is not None:
+            self._check.add(decoded.text)
         safe = self._matcher.feed(decoded.text, may_match=self.num_tokens > self._min_tokens)
         self._num_shown += len(safe)
         if self._matcher.matched is not None:
@@ -151,12 +163,15 @@ class Choice:
 
     # ---- ends
 
-    def _end_by_length(self, output: TokenOutput) -> str:
+    def _end_by_itself(self, output: TokenOutput) -> str:
         """Nothing is held back any more; a stop string that the last token completed goes first."""
         text = self._show(self._detokenizer.flush())
         if self.is_finished:
             return text
-        self._finish("length", NO_TOKEN_LEFT if output.error_code == NO_TOKEN_LEFT else None)
+        if output.is_complete:
+            self._finish("stop", None)
+        else:
+            self._finish("length", NO_TOKEN_LEFT if output.error_code == NO_TOKEN_LEFT else None)
         return text + self._rest("")
 
     def _end_by_token(self, output: TokenOutput) -> str:

@@ -14,6 +14,7 @@ from ensue.outputs import Usage
 from ensue.served_models import ServedModel
 from ensue.service.answer import Answer
 from ensue.service.choice import ChoiceDelta, StopReason, joined
+from ensue.service.guided import prove
 from ensue.service.logprobs import Logprobs, PromptLogprobs
 from ensue.service.merge import merged
 from ensue.service.meter import Meter
@@ -52,7 +53,8 @@ class CompletionService:
         """
         info, meter = model.engine.info, Meter(self._metrics, model.name)
         loop = asyncio.get_running_loop()
-        resolved = await loop.run_in_executor(self._encoders, resolve, request, model.tokenizer, info)
+        grammar = None if request.guided is None else await prove(request.guided, model.prover)
+        resolved = await loop.run_in_executor(self._encoders, resolve, request, model.tokenizer, info, grammar)
         generations: list[Generation] = []
         try:
             for generation_request in resolved.generations:
@@ -61,7 +63,7 @@ class CompletionService:
             await _close(generations)
             raise
         answers = [
-            Answer(i, prompt, request, model.tokenizer, resolved.stop_names)
+            Answer(i, prompt, request, model.tokenizer, resolved.stop_names, grammar)
             for i, prompt in enumerate(resolved.prompts)
         ]
         return Completion(answers, generations, meter, info.fingerprint)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ensue.request import BeamParams
 from ensue.sampling_params import SamplingParams
+from ensue.service.guided import Guided
 
 DEFAULT_MAX_TOKENS = 16
 
@@ -33,6 +34,7 @@ class CompletionRequest:
     sampling: SamplingParams = field(default_factory=SamplingParams)  # without bad words: they are texts yet
     bad_words: tuple[str, ...] = ()
     seed: int | None = None  # None: a fresh one for each prompt
+    guided: Guided | None = None  # what the text must satisfy
     # ---- ends
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ensue.errors import InvalidRequest
 from ensue.outputs import EngineInfo
-from ensue.request import GenerationRequest
+from ensue.request import CompiledGrammar, GenerationRequest
 from ensue.sampling_params import SamplingParams
 from ensue.service.bad_words import bad_words_token_ids
 from ensue.service.prompt import EncodedPrompt, context_length, encode_prompts
@@ -27,20 +27,28 @@ class Resolved:
     stop_names: Mapping[int, str]  # the stop string that each stop token stands for, where it is one
 
 
-def resolve(request: CompletionRequest, tokenizer: Tokenizer, info: EngineInfo) -> Resolved:
+def resolve(
+    request: CompletionRequest, tokenizer: Tokenizer, info: EngineInfo, grammar: CompiledGrammar | None = None
+) -> Resolved:
     """Encode and check everything. Takes time, so it belongs off the event loop.
+
+    Args:
+        grammar: the request's constraint, proved.
 
     Raises:
         InvalidRequest: whatever can be refused once the model is known.
     """
-    return Resolver(request, tokenizer, info).resolve()
+    return Resolver(request, tokenizer, info, grammar).resolve()
 
 
 class Resolver:
     """Resolves one request."""
 
-    def __init__(self, request: CompletionRequest, tokenizer: Tokenizer, info: EngineInfo) -> None:
+    def __init__(
+        self, request: CompletionRequest, tokenizer: Tokenizer, info: EngineInfo, grammar: CompiledGrammar | None
+    ) -> None:
         self._request = request
+        self._grammar = grammar
         self._tokenizer = tokenizer
         self._info = info
 
@@ -71,6 +79,7 @@ class Resolver:
             num_logprobs=request.num_logprobs,
             num_prompt_logprobs=request.num_prompt_logprobs,
             beam=request.beam,
+            grammar=self._grammar,
             priority=request.priority,
             cache_salt=request.cache_salt,
             deadline=request.deadline,

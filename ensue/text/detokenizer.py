@@ -54,19 +54,23 @@ class Detokenizer:
         context_ids: Iterable[int] = (),
         skip_special_tokens: bool = True,
         spaces_between_special_tokens: bool = False,
+        begins_text: bool | None = None,
     ) -> None:
         """
         Args:
             context_ids: the ids before this text; where they show anything, a leading space stays.
             spaces_between_special_tokens: a space goes before a special token that follows another, where both are
                 shown; it belongs to the second.
+            begins_text: whether a leading space goes; None: where the context shows nothing.
         """
         self._tokenizer = tokenizer
         self._special = tokenizer.special_token_ids
         self._skipped = self._special if skip_special_tokens else frozenset()
         self._has_spaces = spaces_between_special_tokens and not skip_special_tokens
         self._is_after_special = False
-        self._is_at_start = not any(i not in self._skipped and tokenizer.token_bytes(i) for i in context_ids)
+        if begins_text is None:
+            begins_text = not any(i not in self._skipped and tokenizer.token_bytes(i) for i in context_ids)
+        self._is_at_start = begins_text
         self._reader = tokenizer.utf8_reader()
         self._num_chars = 0  # of the text so far
         self._settled: list[DetokenizedToken] = []  # to be returned next

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 
@@ -35,13 +35,17 @@ class StopMatcher:
     a stop string is held back.
     """
 
-    def __init__(self, stops: Sequence[str], *, keeps_stop: bool = False) -> None:
+    def __init__(
+        self, stops: Sequence[str], *, keeps_stop: bool = False, may_end_at: Callable[[int], bool] | None = None
+    ) -> None:
         """
         Args:
+            may_end_at: whether the text may end after so many characters; matches elsewhere don't count.
             keeps_stop: the text ends after the stop string, not before it; then nothing need be held back.
         """
         self.matched: StopMatch | None = None
         self._keeps_stop = keeps_stop
+        self._may_end_at = may_end_at
         self._root = _build(stops)
         self._node = self._root
         self._held = ""
@@ -60,12 +64,19 @@ class StopMatcher:
         found = self._read(text)
         held = self._held + text
         if found and may_match:
-            self.matched = min(found, key=lambda match: (match.start, -match.end))
+            self.matched = self._first(found)
+        if self.matched is not None:
             cut = self.matched.end if self._keeps_stop else self.matched.start
             return held[: cut - (self._num_chars - len(held))]
         safe = len(held) - (0 if self._keeps_stop else self._node.depth)
         self._held = held[safe:]
         return held[:safe]
+
+    def _first(self, found: list[StopMatch]) -> StopMatch | None:
+        """The earliest match, the longest of those that start together."""
+        in_order = sorted(found, key=lambda match: (match.start, -match.end))
+        may_end = self._may_end_at
+        return next((match for match in in_order if may_end is None or may_end(match.start)), None)
 
     def flush(self) -> str:
         """End the text: nothing more can complete what was held back."""

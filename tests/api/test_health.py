@@ -8,6 +8,8 @@ from ensue import __version__
 from ensue.api.names import KNOWN
 from ensue.engine.fake import FakeEngine
 from ensue.errors import Overloaded
+from ensue.guided.prover import ProofStats, Prover
+from ensue.guided.vocabulary import Vocabulary
 from ensue.outputs import EngineInfo
 from tests.api.conftest import Api, MakeApi
 
@@ -109,6 +111,16 @@ async def test_metrics_count_requests_tokens_and_time(api: Api) -> None:
     assert 'ensue_time_to_first_token_seconds_count{model="tiny"} 1.0' in text
     assert 'ensue_requests_total{endpoint="/v1/completions",model="tiny",status="200"} 1.0' in text
     assert 'ensue_requests_total{endpoint="/v1/completions",model="",status="400"} 1.0' in text
+
+
+async def test_metrics_tell_of_proofs(make_api: MakeApi) -> None:
+    prover = Prover(lambda: Vocabulary(()))
+    api = make_api(prover=prover)
+    for num_hits in (3, 5):
+        prover.stats = ProofStats(num_hits=num_hits, num_misses=2, num_refused=1)
+        text = (await api.client.get("/metrics")).text
+        assert f'ensue_guided_cache_hits_total{{model="tiny"}} {num_hits}.0' in text
+        assert 'ensue_guided_cache_misses_total{model="tiny"} 2.0' in text
 
 
 async def test_the_schema_knows_every_field_and_resolves(api: Api) -> None:

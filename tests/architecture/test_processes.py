@@ -12,6 +12,7 @@ CASES = {
     "supervisor": ("import ensue.supervisor", {"torch", "numpy", "fastapi", "uvicorn", "sqlalchemy", "pydantic"}),
     "api": ("import ensue.build.api", {"torch", "numba", "triton", "transformers"}),
     "worker": ("import ensue.build.worker", {"fastapi", "sqlalchemy", "pydantic", "transformers"}),
+    "prover": ("import ensue.guided.prover_process", {"fastapi", "torch", "numpy", "pydantic", "starlette"}),
     "scheduler": ("import ensue.engine.llm_engine", {"torch", "numpy", "numba"}),
 }
 

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import Field, fields
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ BLOCKS = re.findall(r"```json(?: refused: (\w+))?\n(.*?)```", PAGE, re.DOTALL)
 def model() -> ServedModel:
     tokenizer = Tokenizer.from_folder(Path(ensue.tiny.__file__).parent)
     engine = FakeEngine(logits_width=tokenizer.vocab_size)
+    engine.info = replace(engine.info, unsupported=())
     return ServedModel("ensue-tiny", engine, tokenizer, LimitsConfig(), "tiny", 0, aliases=(PROVIDERS_NAME,))
 
 

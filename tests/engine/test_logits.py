@@ -104,6 +104,24 @@ def test_each_step_changes_just_its_tokens(sampling: dict[str, Any], changed: di
     assert row.tolist() == list(LOGITS)  # the raw ones stay
 
 
+@pytest.mark.parametrize(
+    ("guide", "allowed", "left"),
+    [
+        (b"\x28", None, [3, 5]),
+        (b"\xff", (3, 9), [3]),  # the guide ends before 9
+        (b"\x08\x02", (3, 9, 11), [3, 9]),
+        (b"", None, []),
+        (b"\xff\xff", (0,), [0]),
+    ],
+)
+def test_a_guide_and_the_allowed_tokens_must_both_allow_a_token(
+    guide: bytes, allowed: tuple[int, ...] | None, left: list[int]
+) -> None:
+    row = sequence_of(SamplingParams(allowed_token_ids=allowed), (1,), ()).sample_row()
+    (processed,) = process(np.zeros((1, WIDTH), np.float32), [replace(row, guide_mask=guide)])
+    assert np.flatnonzero(processed == 0).tolist() == left
+
+
 @pytest.mark.parametrize(("num_generated", "is_masked"), [(0, True), (2, True), (3, False)])
 def test_end_and_stop_tokens_are_masked_until_min_tokens(num_generated: int, is_masked: bool) -> None:
     sequence = sequence_of(

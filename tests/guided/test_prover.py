@@ -24,7 +24,7 @@ SLOW = Constraint(
 
 @pytest.fixture
 async def prover() -> AsyncIterator[Prover]:
-    prover = Prover(vocabulary(), ProofLimits(cpu_s=1))
+    prover = Prover(vocabulary, ProofLimits(cpu_s=1))
     yield prover
     await prover.close()
 
@@ -87,7 +87,7 @@ async def test_the_process_ends_with_its_asker(prover: Prover) -> None:
 
 
 async def test_questions_beyond_the_bound_are_turned_away() -> None:
-    prover = Prover(vocabulary(), ProofLimits(max_waiting=1))
+    prover = Prover(vocabulary, ProofLimits(max_waiting=1))
     first = asyncio.create_task(prover.prove(SIMPLE))
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):

@@ -1,0 +1,181 @@
+"""The fields of guided decoding, in all their spellings, to one constraint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ensue.api import strict_json
+from ensue.api.fields import Boolean, Kind, ListOf, Text
+from ensue.api.protocol import CompletionBody
+from ensue.errors import InvalidGrammar, InvalidRequest, UnknownParameter, UnsupportedParameter, shown
+from ensue.guided.constraint import JSON_KINDS, MAX_GRAMMAR_BYTES, MAX_NESTING, BackendName, Constraint
+from ensue.guided.constraint import Kind as ConstraintKind
+from ensue.service.guided import Guided
+
+WHITESPACE_FIELD = "guided_whitespace_pattern"
+BACKENDS: dict[str, BackendName] = {
+    "auto": "llguidance",
+    "llguidance": "llguidance",
+    "guidance": "llguidance",
+    "xgrammar": "xgrammar",
+    "outlines": "outlines",
+}
+SERVED_BACKENDS: tuple[BackendName, ...] = ("llguidance",)
+NO_FALLBACK = "no-fallback"  # there is never one
+_FORMATS = {"text": ("type",), "json_object": ("type",), "json_schema": ("type", "json_schema")}
+_JSON_SCHEMA = ("name", "description", "schema", "strict")
+_STRUCTURED = ("json", "regex", "choice", "grammar", "json_object", "whitespace_pattern")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A constraint as one field says it."""
+
+    field: str
+    constraint: Constraint
+
+
+def guided_of(body: CompletionBody) -> Guided | None:
+    """What constrains the text; None where nothing does.
+
+    Raises:
+        InvalidRequest: malformed, or two fields that say different things.
+    """
+    found = [*_guided_fields(body), *_response_format(body), *_structured_outputs(body)]
+    backend = _backend(body.guided_decoding_backend)
+    pattern = _whitespace(body)
+    if not found:
+        if pattern is not None:
+            raise InvalidRequest("A white space pattern needs a constraint on JSON.", param=pattern[0])
+        return None
+    first, *others = found
+    for other in others:
+        if other.constraint != first.constraint:
+            raise InvalidRequest(f"{first.field} and {other.field} ask for different things.", param=other.field)
+    field, spaces = (WHITESPACE_FIELD, None) if pattern is None else pattern
+    if spaces is not None and first.constraint.kind not in JSON_KINDS:
+        raise InvalidRequest("A white space pattern needs a constraint on JSON.", param=field)
+    constraint = _at(field, lambda: replace(first.constraint, whitespace_pattern=spaces, backend=backend))
+    return Guided(constraint, first.field, field)
+
+
+def _guided_fields(body: CompletionBody) -> Iterator[_Found]:
+    if body.guided_json is not None:
+        yield _json("guided_json", body.guided_json)
+    if body.guided_regex is not None:
+        yield _plain("guided_regex", "regex", body.guided_regex)
+    if body.guided_choice is not None:
+        yield _choice("guided_choice", body.guided_choice)
+    if body.guided_grammar is not None:
+        yield _plain("guided_grammar", "grammar", body.guided_grammar)
+
+
+def _response_format(body: CompletionBody) -> Iterator[_Found]:
+    value = body.response_format
+    if value is None:
+        return
+    kind = value.get("type")
+    if kind not in _FORMATS:
+        raise InvalidRequest(
+            "response_format.type must be text, json_object or json_schema.", param="response_format.type"
+        )
+    _refuse_unknown("response_format", value, _FORMATS[kind])
+    if kind == "json_object":
+        yield _Found("response_format", Constraint("json_object", ""))
+    elif kind == "json_schema":
+        yield _json_schema("response_format.json_schema", value.get("json_schema"))
+
+
+def _json_schema(path: str, value: Any) -> _Found:
+    """`strict` changes nothing: a schema always holds exactly."""
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{path} must be an object.", param=path)
+    _refuse_unknown(path, value, _JSON_SCHEMA)
+    kinds: dict[str, Kind] = {"name": Text(), "description": Text(), "strict": Boolean()}
+    for name, kind in kinds.items():
+        if value.get(name) is not None:
+            kind.parse(value[name], f"{path}.{name}")
+    if value.get("schema") is None:
+        raise InvalidRequest(f"{path}.schema is required.", param=f"{path}.schema")
+    return _json(f"{path}.schema", value["schema"])
+
+
+def _structured_outputs(body: CompletionBody) -> Iterator[_Found]:
+    value = body.structured_outputs or {}
+    _refuse_unknown("structured_outputs", value, _STRUCTURED)
+    given = {name: item for name, item in value.items() if item is not None}
+    path = "structured_outputs."
+    if "json" in given:
+        yield _json(path + "json", given["json"])
+    if "regex" in given:
+        yield _plain(path + "regex", "regex", Text().parse(given["regex"], path + "regex"))
+    if "choice" in given:
+        yield _choice(path + "choice", ListOf(Text()).parse(given["choice"], path + "choice"))
+    if "grammar" in given:
+        yield _plain(path + "grammar", "grammar", Text().parse(given["grammar"], path + "grammar"))
+    if Boolean().parse(given.get("json_object", False), path + "json_object"):
+        yield _Found(path + "json_object", Constraint("json_object", ""))
+
+
+def _json(field: str, value: Any) -> _Found:
+    """A schema as an object, or as a text of JSON."""
+    if isinstance(value, str):
+        if len(value) > MAX_GRAMMAR_BYTES:
+            raise InvalidGrammar(f"{field} may have at most {MAX_GRAMMAR_BYTES} bytes.", param=field)
+        try:
+            value = strict_json.parse(value.encode(), MAX_NESTING)
+        except InvalidRequest:
+            raise InvalidGrammar(f"{field} is a text that is not valid JSON.", param=field) from None
+    if not isinstance(value, dict | bool):
+        raise InvalidGrammar(f"{field} must be a JSON Schema, which is an object.", param=field)
+    return _Found(field, _at(field, lambda: Constraint.of_schema(value)))
+
+
+def _plain(field: str, kind: ConstraintKind, text: str) -> _Found:
+    return _Found(field, _at(field, lambda: Constraint(kind, text)))
+
+
+def _choice(field: str, choices: tuple[str, ...]) -> _Found:
+    return _Found(field, _at(field, lambda: Constraint.of_choices(choices)))
+
+
+def _at(field: str, make: Callable[[], Constraint]) -> Constraint:
+    """Name the field in what a constraint says of itself."""
+    try:
+        return make()
+    except InvalidGrammar as error:
+        raise InvalidGrammar(error.message, param=field) from None
+
+
+def _whitespace(body: CompletionBody) -> tuple[str, str] | None:
+    """The pattern and the field that it came from."""
+    path = "structured_outputs.whitespace_pattern"
+    other = (body.structured_outputs or {}).get("whitespace_pattern")
+    if other is not None:
+        Text().parse(other, path)
+    if body.guided_whitespace_pattern is None:
+        return None if other is None else (path, other)
+    if other not in (None, body.guided_whitespace_pattern):
+        raise InvalidRequest(f"{WHITESPACE_FIELD} and {path} ask for different things.", param=path)
+    return WHITESPACE_FIELD, body.guided_whitespace_pattern
+
+
+def _backend(text: str) -> BackendName:
+    field = "guided_decoding_backend"
+    name, _, suffix = text.partition(":")
+    if name not in BACKENDS:
+        raise InvalidRequest(f"{field} must be auto, llguidance, xgrammar or outlines.", param=field)
+    if suffix not in ("", NO_FALLBACK):
+        raise InvalidRequest(f"Of the suffixes of {field}, {NO_FALLBACK} is known.", param=field)
+    if BACKENDS[name] not in SERVED_BACKENDS:
+        raise UnsupportedParameter(f"The backend {name} is not installed here: use auto or llguidance.", param=field)
+    return BACKENDS[name]
+
+
+def _refuse_unknown(path: str, value: dict[str, Any], known: tuple[str, ...]) -> None:
+    for name, item in value.items():
+        if name not in known and item is not None:
+            place = f"{path}.{shown(name)}"
+            raise UnknownParameter(f"Unknown parameter `{place}`. Known: {', '.join(known)}.", param=place)
