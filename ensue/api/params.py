@@ -104,7 +104,7 @@ def to_request(
 
 
 def stream_options(body: CompletionBody) -> StreamOptions:
-    names = body.stream_options
+    names = body.stream_options or ()
     return StreamOptions("include_usage" in names, "continuous_usage_stats" in names)
 
 
@@ -120,7 +120,7 @@ def _max_tokens(body: CompletionBody) -> int | None:
 def _check_combinations(body: CompletionBody, max_tokens: int | None) -> None:
     if max_tokens == 0 and not body.echo:
         raise InvalidRequest("max_tokens must be at least 1 without echo.", param="max_tokens")
-    if body.stream_options and not body.stream:
+    if body.stream_options is not None and not body.stream:
         raise InvalidRequest("stream_options is for streams: set stream to true.", param="stream_options")
     if body.stream and not body.use_beam_search and num_sequences(body) > body.n:
         raise InvalidRequest("best_of must be n in a stream: only the end shows which are the best.", param="best_of")

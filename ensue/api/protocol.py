@@ -108,7 +108,7 @@ class CompletionBody:
     skip_special_tokens: bool = param(Boolean(), True, "Leave special tokens out of the text")
     spaces_between_special_tokens: bool = param(Boolean(), True, "Where they stay, a space between neighbours")
     stream: bool = param(Boolean(), False, "Answer by server-sent events")
-    stream_options: frozenset[str] = param(Flags(STREAM_OPTIONS), frozenset(), "Only with stream")
+    stream_options: frozenset[str] | None = param(Flags(STREAM_OPTIONS), None, "Only with stream")
     # ---- who asks
     priority: int = param(Integer(), 0, "Lower first; for keys that may")
     cache_salt: str | None = param(Text(), None, "Share cached prompts only with requests of the same salt")

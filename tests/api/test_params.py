@@ -107,7 +107,6 @@ NEUTRAL: dict[str, Any] = {
     "seed": -1,
     "n": 1.0,
     "return_token_ids": False,
-    "stream_options": {"include_usage": False},
     "priority": 0,
 }
 

@@ -163,6 +163,8 @@ UNSTREAMED_ONLY: list[Row] = [
     ({"stream": "yes"}, BAD, "stream"),
     ({"stream_options": {"include_usage": True}}, BAD, "stream_options"),
     ({"stream": False, "stream_options": {"include_usage": True}}, BAD, "stream_options"),
+    ({"stream": False, "stream_options": {"include_usage": None}}, BAD, "stream_options"),
+    ({"stream_options": {}}, BAD, "stream_options"),
 ]
 
 
