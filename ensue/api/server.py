@@ -1,4 +1,7 @@
-"""Serving the application on a socket until SIGTERM, and ending well: running requests get time to finish."""
+"""Serving the application on a socket until SIGTERM, and ending well: running requests get time to finish.
+
+Meanwhile the port still answers, so that /ready and the refusal of a request say why.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import contextlib
 import functools
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 
 import uvicorn
@@ -17,7 +20,7 @@ from ensue.api.http_protocol import BoundedProtocol
 from ensue.config import Config, LimitsConfig
 
 KEEP_ALIVE_S = 75
-LAST_WORDS_S = 2.0  # for error events of streams that were cut
+LAST_WORDS_S = 2.0  # for what has yet to be written once the engines are at rest, and again for streams that were cut
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -26,12 +29,14 @@ async def serve(
     sock: socket.socket,
     config: Config,
     on_started: Callable[[], None],
+    drain: Callable[[], Awaitable[None]],
     stop: asyncio.Event | None = None,
 ) -> None:
     """Answer on a bound socket until SIGTERM or SIGINT comes, or `stop` is set; then drain and return.
 
     Args:
         on_started: called once connections are accepted.
+        drain: refuses requests from then on, and returns when the running ones have ended.
     """
     server = _Server(_uvicorn_config(app, config), on_started)
     stop = stop or asyncio.Event()
@@ -39,6 +44,8 @@ async def serve(
         serving = asyncio.create_task(server.serve([sock]))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done():
+            await drain()
         server.should_exit = True
         stopping.cancel()
         await serving
@@ -85,7 +92,7 @@ def _uvicorn_config(app: ASGIApp, config: Config) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=cast(int, config.server.drain_s),  # a float will do
+        timeout_graceful_shutdown=cast(int, LAST_WORDS_S),  # a float will do
     )
 
 

@@ -56,7 +56,8 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
     else:
         progress.on_phase("ready")
     try:
-        await serve(app, socket.socket(fileno=settings.listen_fd), config, progress.on_started)
+        listener = socket.socket(fileno=settings.listen_fd)
+        await serve(app, listener, config, progress.on_started, lambda: engine.close(config.server.drain_s))
     finally:
         await engine.close(0.0)
         for model in models.all():

@@ -77,10 +77,10 @@ class EngineClient:
 
     @property
     def phase(self) -> str:
-        if self._phase != "ready":
-            return self._phase
         if self._is_draining:
             return "draining"
+        if self._phase != "ready":
+            return self._phase
         return "stalled" if self._stuck_s > self._stall_after_s else "ready"
 
     @property
@@ -112,6 +112,8 @@ class EngineClient:
         deadline = time.monotonic() + drain_s
         while self._generations and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
+        for generation in list(self._generations.values()):
+            generation.fail(_draining())
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -207,7 +209,7 @@ class EngineClient:
             case "ready" | "stalled":
                 return
             case "draining":
-                raise Overloaded("The server is shutting down.", code="draining", retry_after_s=LOADING_RETRY_AFTER_S)
+                raise _draining()
             case "dead":
                 raise _dead()
             case phase:
@@ -287,6 +289,10 @@ class ClientGeneration:
         self._error = error
         self._client.forget(self._handle)
         self._news.set()
+
+
+def _draining() -> Overloaded:
+    return Overloaded("The server is shutting down.", code="draining", retry_after_s=LOADING_RETRY_AFTER_S)
 
 
 def _dead() -> EngineDead:

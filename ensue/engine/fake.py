@@ -89,7 +89,7 @@ class FakeEngine:
     async def generate(self, request: GenerationRequest) -> FakeGeneration:
         """Accept the request or raise."""
         if self._is_closed:
-            raise Overloaded("The server is shutting down.", code="draining", retry_after_s=5)
+            raise _draining()
         if self._error is not None and not self._error_after:
             raise self._error
         check(request, self.info)
@@ -105,7 +105,7 @@ class FakeEngine:
         while self.running and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         for generation in list(self.running):
-            await generation.aclose()
+            generation.fail(_draining())
 
     def _outputs(self, request: GenerationRequest) -> Iterator[TokenOutput]:
         if request.num_prompt_logprobs is not None and len(request.prompt_token_ids) > 1:
@@ -148,6 +148,7 @@ class FakeGeneration:
         self._token_delay_s = token_delay_s
         self._stopped: set[int] = set()
         self._ended: set[int] = set()
+        self._error: RequestError | None = None
 
     def __aiter__(self) -> FakeGeneration:
         return self
@@ -157,6 +158,8 @@ class FakeGeneration:
         for output in self._outputs:
             if output.sample_index not in self._ended:
                 return self._shown(output)
+        if self._error is not None:
+            raise self._error
         self._engine.running.discard(self)
         raise StopAsyncIteration
 
@@ -167,12 +170,21 @@ class FakeGeneration:
         self._outputs = iter(())
         self._engine.running.discard(self)
 
+    def fail(self, error: RequestError) -> None:
+        """Raise this instead of another output."""
+        self._error, self._outputs = error, iter(())
+        self._engine.running.discard(self)
+
     def _shown(self, output: TokenOutput) -> TokenOutput:
         """An ended sample says no more; one that was asked to stop says so once."""
         if output.sample_index in self._stopped:
             self._ended.add(output.sample_index)
             return TokenOutput(output.sample_index, finish_reason=FinishReason.ABORT, timings=Timings(0.0, 0.0))
         return output
+
+
+def _draining() -> Overloaded:
+    return Overloaded("The server is shutting down.", code="draining", retry_after_s=5)
 
 
 def _finish(request: GenerationRequest, token: int, number: int) -> FinishReason | None:

@@ -152,7 +152,9 @@ def served(make_models: Callable[..., ServedModels], listener: socket.socket) ->
         config = config or Config(server=ServerConfig(drain_s=1.0))
         app = create_app(make_models(engine, config.limits), keys, Metrics(), config)
         started, stop = asyncio.Event(), asyncio.Event()
-        task = asyncio.create_task(serve(app, listener, config, started.set, stop))
+        task = asyncio.create_task(
+            serve(app, listener, config, started.set, lambda: engine.close(config.server.drain_s), stop)
+        )
         await started.wait()
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -200,6 +200,21 @@ async def test_a_shutdown_lets_a_running_request_finish(served: ServeApp, says: 
     assert b"[DONE]" in answer
 
 
+async def test_while_requests_finish_the_server_says_that_it_drains(served: ServeApp, says: Says) -> None:
+    engine = says(" one", token_delay_s=0.02)
+    async with served(engine) as url, httpx2.AsyncClient(base_url=url) as client:
+        answering = asyncio.create_task(exchange(url, request({"stream": True, "max_tokens": 30})))
+        await until(lambda: bool(engine.running))
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: not engine.is_ready)
+        ready = await client.get("/ready")
+        refused = await client.post("/v1/completions", json={"prompt": "x"})
+        assert b'"finish_reason":"length"' in await answering
+    assert (ready.status_code, ready.json()["phase"]) == (503, "draining")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "draining")
+    assert refused.headers["retry-after"]
+
+
 async def test_a_stream_that_outlasts_the_drain_ends_with_an_error_event(served: ServeApp, says: Says) -> None:
     engine = says(" one", token_delay_s=0.02)
     async with served(engine, config=limited()) as url:
@@ -229,5 +244,8 @@ async def test_sigterm_ends_the_server(listener: socket.socket) -> None:
     def on_started() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
+    async def drain() -> None:
+        """Nothing runs."""
+
     async with asyncio.timeout(5):
-        await serve(app, listener, Config(), on_started)
+        await serve(app, listener, Config(), on_started, drain)

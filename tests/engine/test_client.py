@@ -94,6 +94,17 @@ async def test_a_draining_worker_is_not_ready_and_refuses_at_once() -> None:
         assert caught.value.code == "draining"
 
 
+async def test_closing_ends_what_still_runs_as_draining() -> None:
+    async with client_of(saying(READY)) as client:
+        await phase_comes(client, "ready")
+        generation = await client.generate(make_request((1,)))
+        await client.close(0.0)
+        assert client.phase == "draining"
+        with pytest.raises(Overloaded) as caught:
+            await anext(aiter(generation))
+    assert caught.value.code == "draining"
+
+
 async def test_a_worker_that_hangs_up_is_not_called_in_a_tight_loop() -> None:
     num_calls = 0
 
