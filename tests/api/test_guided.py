@@ -9,6 +9,7 @@ import pytest
 
 from ensue.api.guided import guided_of
 from ensue.api.params import read_body
+from ensue.config import LimitsConfig
 from ensue.errors import InvalidRequest
 from ensue.guided.constraint import Constraint
 from ensue.service.guided import Guided
@@ -19,7 +20,7 @@ OF_SCHEMA = Constraint.of_schema(SCHEMA)
 
 
 def guided(**body: Any) -> Guided | None:
-    return guided_of(read_body({"prompt": "x"} | body, "refuse")[0])
+    return guided_of(read_body({"prompt": "x"} | body, "refuse", LimitsConfig())[0])
 
 
 SPELLINGS: list[tuple[dict[str, Any], Constraint, str]] = [
