@@ -68,6 +68,8 @@ def lower(schema: Any) -> Schema:
 
 
 class _Lowering:
+    keywords = frozenset((*ENFORCED, *ENFORCED_IN_PART, *NOT_ENFORCED))
+
     def __init__(self, root: Any) -> None:
         self._root = root
         names = root if isinstance(root, dict) else {}

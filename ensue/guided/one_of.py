@@ -13,17 +13,15 @@ _ALL = frozenset(("null", "boolean", "integer", "number", "string", "array", "ob
 _MAX_DEPTH = 8
 
 
-def first_overlap(branches: Sequence[Any], parent: Mapping[str, Any], resolve: Resolve) -> tuple[int, int] | None:
-    """The first two branches that are not certain to exclude each other.
+def overlaps(branches: Sequence[Any], parent: Mapping[str, Any], resolve: Resolve) -> list[tuple[int, int]]:
+    """The pairs of branches that are not certain to exclude each other.
 
     Args:
         parent: the schema around the branches; its type holds for all of them.
     """
     around = _own_types(parent)
-    for (i, one), (j, other) in combinations(enumerate(branches), 2):
-        if not _Pair(resolve, around).excludes(one, other, 0):
-            return i, j
-    return None
+    pairs = combinations(enumerate(branches), 2)
+    return [(i, j) for (i, one), (j, other) in pairs if not _Pair(resolve, around).excludes(one, other, 0)]
 
 
 class _Pair:

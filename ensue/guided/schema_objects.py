@@ -109,10 +109,10 @@ def lower_property_names(part: Part, value: Any, path: Path) -> None:
         case True | {} if not value or value is True:
             return
         case {"pattern": str(pattern)} if set(value) <= {"pattern", "type"} and "patternProperties" not in part.node:
-            if part.node.get("properties"):
-                raise refuse(path, "propertyNames cannot be enforced beside properties.")
             others = part.child(part.node.get("additionalProperties", True), (*part.path, "additionalProperties"))
             rust = pattern_of(pattern, (*path, "pattern"))
+            if part.node.get("properties"):
+                raise refuse(path, "propertyNames cannot be enforced beside properties.")
             part.others.append({"patternProperties": {rust: others}, "additionalProperties": False})
         case {"type": "string"} if len(value) == 1:
             return

@@ -21,6 +21,8 @@ _MAX_COUNT = 2**31 - 1
 class Lowering(Protocol):
     """The whole schema's rewriting, as single keywords see it."""
 
+    keywords: frozenset[str]  # that say something of a value
+
     def schema(self, node: Any, path: Path) -> Schema | bool:
         """Lower one schema."""
 

@@ -68,10 +68,11 @@ def lower_bound(part: Part, value: Any, path: Path) -> None:
     if is_open and part.node.get("type") == "integer":
         part.others.append({"exclusive" + side.capitalize(): value})
     else:
-        part.others.append({side: _inside(value, side) if is_open else _plain(value)})
+        part.others.append({side: inside(value, side) if is_open else _plain(value)})
 
 
-def _inside(value: float, side: str) -> float:
+def inside(value: float, side: str) -> float:
+    """The bound that stands for an open one."""
     step = max(Decimal("1e-9"), abs(Decimal(str(value))) * Decimal("1e-12"))
     return float(Decimal(str(value)) + (step if side == "minimum" else -step))
 
