@@ -45,6 +45,7 @@ class EngineConfig:
     max_num_seqs: int = setting(64, "Sequences that run at once", low=1)
     max_num_batched_tokens: int = setting(256, "Tokens computed in one step, at most", low=16)
     kv_cache_memory: int | None = setting(None, "Memory for keys and values; default: half of what is free", size=True)
+    prefix_caching: bool = setting(True, "Keep what was computed, and go on from there where a prompt begins alike")
     threads: int | None = setting(
         None, "Compute threads; default: the cores this process may use, one for a model below 32 MiB", low=1
     )

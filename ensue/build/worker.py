@@ -53,7 +53,9 @@ def build_engine(folder: Path, config: Config, report: Report) -> LLMEngine:
     runner = ModelRunner(decoder, cache, Sampler(), BLOCK_SIZE)
     limits = QueueLimits(config.limits.max_waiting_requests, config.limits.max_waiting_tokens)
     info = _info(folder, decoder, num_blocks, config)
-    return LLMEngine(runner, info, config.engine.max_num_batched_tokens, limits)
+    return LLMEngine(
+        runner, info, config.engine.max_num_batched_tokens, limits, has_prefix_cache=config.engine.prefix_caching
+    )
 
 
 def _num_blocks(decoder: Decoder, config: Config) -> int:

@@ -39,7 +39,7 @@ def _parameter(field: Field[Any]) -> inspect.Parameter:
         else field.metadata["help"]
     )
     if isinstance(field.default, bool):
-        return _option(field.name, bool | None, None, shown)
+        return _option(field.name, bool | None, None, shown, has_opposite=field.default)
     return _option(field.name, list[str] | None if field.default == () else str | None, None, shown)
 
 
@@ -47,8 +47,9 @@ def _shown_default(field: Field[Any]) -> str:
     return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
 
 
-def _option(name: str, kind: Any, default: object, help_text: str) -> inspect.Parameter:
-    flag = f"--{name.replace('_', '-')}"
+def _option(name: str, kind: Any, default: object, help_text: str, *, has_opposite: bool = False) -> inspect.Parameter:
+    word = name.replace("_", "-")
+    flag = f"--{word}/--no-{word}" if has_opposite else f"--{word}"
     hint = Annotated[kind, typer.Option(flag, help=help_text, show_default=False)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 

@@ -63,6 +63,7 @@ class LLMEngine:
         max_num_batched_tokens: int,
         limits: QueueLimits,
         *,
+        has_prefix_cache: bool = True,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -71,7 +72,9 @@ class LLMEngine:
         self._limits = limits
         self._clock, self._now = clock, now
         blocks = BlockManager(info.num_blocks, info.block_size)
-        self._scheduler = Scheduler(blocks, info.max_num_seqs, max_num_batched_tokens)
+        self._scheduler = Scheduler(
+            blocks, info.max_num_seqs, max_num_batched_tokens, has_prefix_cache=has_prefix_cache
+        )
         self._requests: dict[Handle, list[Sequence]] = {}  # live samples
         self._outputs: list[Output] = []  # made between steps
         self._num_arrivals = self._num_steps = self._num_prompt_tokens = self._num_generated = 0
@@ -134,10 +137,10 @@ class LLMEngine:
 
     def _update(self, item: ScheduledSequence, result: RowResult) -> Iterator[TokenOutput]:
         sequence = item.sequence
-        sequence.num_computed = item.end
         if not result.is_finite:
             yield from self._fail(sequence, "not_finite")
             return
+        self._scheduler.confirm(item)
         if result.prompt_logprobs is not None:
             yield self._prompt_slice(sequence, item.scored, result.prompt_logprobs)
         if sequence.num_computed >= sequence.num_prompt_tokens and sequence.siblings:
@@ -193,7 +196,7 @@ class LLMEngine:
             stop_token_id=None if token is None else sequence.stop_token_id,
             error_code=error_code,
             is_complete=sequence.is_complete,
-            num_cached_tokens=0 if sequence.sample == 0 and num_told == 0 else None,
+            num_cached_tokens=sequence.num_cached_tokens or 0 if sequence.sample == 0 and num_told == 0 else None,
             timings=self._timings(sequence) if sequence.is_finished else None,
         )
 

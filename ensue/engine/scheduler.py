@@ -53,11 +53,14 @@ class Scheduler:
     that a running sequence reads as well are left alone: taking them would free nothing, and lose the sharing.
     """
 
-    def __init__(self, blocks: BlockManager, max_num_seqs: int, max_num_batched_tokens: int) -> None:
+    def __init__(
+        self, blocks: BlockManager, max_num_seqs: int, max_num_batched_tokens: int, *, has_prefix_cache: bool = True
+    ) -> None:
         self.blocks = blocks
         self.running: list[Sequence] = []
         self.waiting: list[Sequence] = []
         self.num_preemptions = 0
+        self._has_prefix_cache = has_prefix_cache
         self._max_num_seqs = max_num_seqs
         self._max_num_batched_tokens = max(max_num_batched_tokens, max_num_seqs)
 
@@ -79,10 +82,21 @@ class Scheduler:
             self._admit(budget, work)
         return work
 
+    def confirm(self, item: ScheduledSequence) -> None:
+        """Note that a step's positions are in the cache, and finite: blocks that they fill can be found from now on."""
+        sequence, block_size = item.sequence, self.blocks.block_size
+        sequence.num_computed = item.end
+        first, end = item.start // block_size, item.end // block_size
+        if self._has_prefix_cache and first < end:
+            hashes = self._hashes(sequence, end)
+            for index in range(first, end):
+                self.blocks.prefixes.add(sequence.block_table[index], hashes[index])
+
     def fork(self, leader: Sequence) -> None:
         """Let the samples that wait for this prompt share its blocks; each computes the last position itself."""
         for sibling in leader.siblings:
             sibling.block_table = self.blocks.fork(leader.block_table)
+            sibling.block_hashes = leader.block_hashes
             sibling.num_computed = leader.num_prompt_tokens - 1
             sibling.next_to_score = leader.num_prompt_tokens
             self.add(sibling)
@@ -103,17 +117,50 @@ class Scheduler:
         """Start waiting sequences in order, each when there is room for all of it."""
         while budget > 0 and self.waiting and len(self.running) < self._max_num_seqs:
             sequence = self.waiting[0]
-            num_needed = self.blocks.num_needed(sequence.block_table, sequence.num_computed, sequence.num_tokens)
-            while num_needed > self.blocks.num_free and not self.running and self._reclaim_from_waiting(sequence):
-                num_needed = self.blocks.num_needed(sequence.block_table, sequence.num_computed, sequence.num_tokens)
-            if num_needed > self.blocks.num_free:
+            found = self._find_prefix(sequence)
+            if not self._has_room(sequence, found):
                 return
             self.waiting.pop(0)
             sequence.is_preempted = False
+            self._skip(sequence, found)
             _insert(self.running, sequence)
             num_tokens = min(sequence.num_to_compute, budget)
             budget -= num_tokens
             self._schedule(sequence, num_tokens, work)
+
+    def _has_room(self, sequence: Sequence, found: list[int]) -> bool:
+        """Whether all of it fits; where nothing runs, the blocks of others that wait are taken back for it."""
+        blocks, end = self.blocks, sequence.num_tokens
+        start = sequence.num_computed + len(found) * blocks.block_size
+        while blocks.num_needed(sequence.block_table, start, end, found) > blocks.num_free:
+            if self.running or not self._reclaim_from_waiting(sequence):
+                return False
+        return True
+
+    def _find_prefix(self, sequence: Sequence) -> list[int]:
+        """Blocks that continue its table, computed before; the last position is always left: its row is to be read."""
+        blocks, num_held = self.blocks, len(sequence.block_table)
+        end = (sequence.num_tokens - 1) // blocks.block_size
+        has_partial_block = sequence.num_computed < num_held * blocks.block_size
+        if not self._has_prefix_cache or not sequence.may_skip or has_partial_block:
+            return []
+        return blocks.prefixes.find(self._hashes(sequence, end)[num_held:end])
+
+    def _hashes(self, sequence: Sequence, num_blocks: int) -> tuple[bytes, ...]:
+        if len(sequence.block_hashes) < num_blocks:
+            salt = sequence.request.cache_salt
+            sequence.block_hashes = self.blocks.prefixes.chain(
+                sequence.token_ids, salt, num_blocks, sequence.block_hashes
+            )
+        return sequence.block_hashes
+
+    def _skip(self, sequence: Sequence, found: list[int]) -> None:
+        """Go on behind the blocks found."""
+        num_tokens = len(found) * self.blocks.block_size
+        self.blocks.adopt(sequence.block_table, found)
+        sequence.num_computed += num_tokens
+        if sequence.num_cached_tokens is None:
+            sequence.num_cached_tokens = min(num_tokens, sequence.num_prompt_tokens)
 
     def _schedule(self, sequence: Sequence, num_tokens: int, work: SchedulerOutput) -> None:
         start, end = sequence.num_computed, sequence.num_computed + num_tokens

@@ -30,6 +30,8 @@ class Sequence:
     token_ids: list[int] = field(default_factory=list)
     block_table: list[int] = field(default_factory=list)
     num_computed: int = 0
+    block_hashes: tuple[bytes, ...] = ()  # of its first blocks, as far as they were needed
+    num_cached_tokens: int | None = None  # prompt tokens that were in the cache when it was first scheduled
     next_to_score: int = 1  # position of the first prompt token whose logprob was not sent yet
     siblings: list[Sequence] = field(default_factory=list)  # wait for this one to compute the prompt they share
     finish_reason: FinishReason | None = None
@@ -86,6 +88,11 @@ class Sequence:
         return self.num_tokens - self.num_computed
 
     @property
+    def may_skip(self) -> bool:
+        """Whether positions found in the prefix cache need no rows: those of a prompt that is to be scored do."""
+        return self.request.num_prompt_logprobs is None or self.next_to_score >= self.num_prompt_tokens
+
+    @property
     def is_finished(self) -> bool:
         return self.finish_reason is not None
 
@@ -94,6 +101,7 @@ class Sequence:
         self.block_table, leader.block_table = leader.block_table, []
         self.num_computed, self.next_to_score = leader.num_computed, leader.next_to_score
         self.scheduled_at, self.is_preempted = leader.scheduled_at, leader.is_preempted
+        self.block_hashes, self.num_cached_tokens = leader.block_hashes, leader.num_cached_tokens
         self.siblings, leader.siblings = siblings, []
 
     def sample_row(self) -> SampleRow:

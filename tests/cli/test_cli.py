@@ -42,7 +42,7 @@ def test_help_of_serve_lists_every_setting() -> None:
         (["serve", "--dtype", "int8"], {}, "--dtype must be one of auto, bfloat16, float32, not 'int8'."),
         (["serve"], {"ENSUE_PROT": "1"}, "Unknown setting ENSUE_PROT in the environment. Did you mean ENSUE_PORT?"),
         (["serve", "--config", "no-such.toml"], {}, "Cannot read the settings file no-such.toml"),
-        (["serve", "./no-such-folder"], {}, "no-such-folder"),
+        (["serve", "./no-such-folder", "--port", "0"], {}, "no-such-folder"),
         (["complete", "x", "--url", "http://127.0.0.1:9"], {}, "No answer from http://127.0.0.1:9"),
     ],
 )

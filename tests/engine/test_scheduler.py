@@ -1,4 +1,5 @@
-"""The step loop under any sequence of add, step, stop, abort, with too few blocks: right tokens, no block leaked."""
+"""The step loop under any sequence of add, step, stop, abort, with too few blocks: right tokens, no block leaked, none
+found that holds something else than its tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ensue.outputs import PROMPT, FinishReason, TokenOutput
 from ensue.request import GenerationRequest
-from tests.engine.toy import BLOCK_SIZE, ToyRunner, expected, make_engine, make_request
+from tests.engine.toy import BLOCK_SIZE, ToyRunner, expected, make_engine, make_request, state_after
 
 Key = tuple[int, int]
 
@@ -32,8 +33,9 @@ class Engine(RuleBasedStateMachine):
         max_tokens=st.integers(0, 10),
         num_samples=st.integers(1, 4),
         scores=st.booleans(),
+        salt=st.sampled_from([b"", b"salt"]),
     )
-    def add(self, prompt: list[int], max_tokens: int, num_samples: int, scores: bool) -> None:
+    def add(self, prompt: list[int], max_tokens: int, num_samples: int, scores: bool, salt: bytes) -> None:
         number = len(self.requests)
         request = make_request(
             prompt,
@@ -42,6 +44,7 @@ class Engine(RuleBasedStateMachine):
             seed=number,
             num_prompt_logprobs=0 if scores else None,
             end_token_ids=(3, 50, 70),
+            cache_salt=salt,
         )
         self.engine.add((0, number), request)
         self.requests[number] = request
@@ -94,6 +97,18 @@ class Engine(RuleBasedStateMachine):
         assert all(blocks.num_owners(block) == owned.count(block) for block in range(blocks.num_blocks))
         for sequence in scheduler.running:
             assert len(sequence.block_table) * BLOCK_SIZE >= sequence.num_computed
+
+    @invariant()
+    def blocks_found_hold_the_tokens_looked_for(self) -> None:
+        for (number, sample), output in getattr(self, "outputs", {}).items():
+            if sample == PROMPT:
+                continue
+            request = self.requests[number]
+            token_ids = (*request.prompt_token_ids, *output.token_ids)
+            prefixes = self.engine._scheduler.blocks.prefixes
+            hashes = prefixes.chain(token_ids, request.cache_salt, len(token_ids) // BLOCK_SIZE)
+            for index, block in enumerate(prefixes.find(hashes), start=1):
+                assert self.runner.memory[block][-1] == state_after(token_ids[: index * BLOCK_SIZE])
 
     def teardown(self) -> None:
         """All comes to an end, completely, and gives everything back."""

@@ -31,10 +31,15 @@ def mix(*values: int) -> int:
 
 def next_token(context: Ordered[int], seed: int, sample: int) -> int:
     """What the toy model says after a context, computed without any cache."""
+    return mix(state_after(context), seed, sample, len(context)) % WIDTH
+
+
+def state_after(context: Ordered[int]) -> int:
+    """What the memory holds at the last position of a context."""
     state = 0
     for token in context:
         state = mix(state, token)
-    return mix(state, seed, sample, len(context)) % WIDTH
+    return state
 
 
 class ToyRunner:
@@ -115,6 +120,7 @@ def make_engine(
     budget: int = 8,
     max_model_len: int = 64,
     runner: ToyRunner | None = None,
+    has_prefix_cache: bool = True,
 ) -> LLMEngine:
     info = EngineInfo(
         max_model_len=max_model_len,
@@ -127,7 +133,8 @@ def make_engine(
         fingerprint="fp",
         row_independent=True,
     )
-    return LLMEngine(runner or ToyRunner(num_blocks), info, budget, QueueLimits(100, 10_000))
+    limits = QueueLimits(100, 10_000)
+    return LLMEngine(runner or ToyRunner(num_blocks), info, budget, limits, has_prefix_cache=has_prefix_cache)
 
 
 def run_to_end(engine: LLMEngine, max_steps: int = 2000) -> dict[tuple[Handle, int], TokenOutput]:

@@ -77,7 +77,7 @@ def test_a_killed_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
         pids = list(server.child_pids().values())
         assert len(pids) == 2
         server.process.kill()
-        assert wait_until(lambda: not any(map(is_alive, pids)), 1.0)
+        assert wait_until(lambda: not any(map(is_alive, pids)), 5.0)
 
 
 def test_sigterm_ends_cleanly(tmp_path: Path) -> None:
