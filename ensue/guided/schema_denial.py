@@ -24,6 +24,8 @@ def denied(part: Part, node: Any, path: Path) -> Schema | bool:
     Raises:
         InvalidGrammar: it has a keyword whose denial can't be enforced.
     """
+    if len(path) > _MAX_DEPTH:  # recursion through references, too
+        raise refuse(path[:1], "What is denied is nested too deep.")
     if isinstance(node, bool):
         return not node
     if not isinstance(node, dict):
@@ -34,8 +36,6 @@ def denied(part: Part, node: Any, path: Path) -> Schema | bool:
             branches += _DENIALS[keyword](part, value, (*path, keyword))
         elif keyword in part.lowering.keywords or keyword in ("then", "else"):
             raise refuse((*path, keyword), f"The denial of {keyword} cannot be enforced.")
-    if len(path) > _MAX_DEPTH:
-        raise refuse(path, "Denials are nested too deep.")
     return any_of_these(branches)
 
 

@@ -119,6 +119,11 @@ REFUSED: list[tuple[Json, str | None, str]] = [
     ({"anyOf": [True, {"contains": {"const": 1}}]}, "anyOf[1].contains", "contains"),
     ({"oneOf": [{"pattern": "a"}, {"minLength": 3}]}, "oneOf", "branches 0 and 1"),
     ({"not": {"pattern": "a"}}, "not.pattern", "denial of pattern"),
+    (
+        {"not": {"$ref": "#/$defs/a"}, "$defs": {"a": {**NODE, "properties": {"n": {"$ref": "#/$defs/a"}}}}},
+        "not",
+        "deep",
+    ),
     ({"not": {"const": [1]}}, "not.const", "Lists and objects"),
     ({"if": {"items": True}, "then": {"type": "null"}}, "if.items", "denial of items"),
     ({"$dynamicRef": "#a"}, "$dynamicRef", "cannot be enforced"),
