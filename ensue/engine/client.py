@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from ensue.engine import streams, wire
-from ensue.engine.llm_engine import check
+from ensue.engine.check import check
 from ensue.engine.wire import Abort, Add, Bye, Failed, Grant, Heartbeat, Hello, Loading, Message, Ready, Step, Stop
 from ensue.errors import EngineDead, Overloaded, RequestError
 from ensue.outputs import EngineInfo, EngineStats, TokenOutput

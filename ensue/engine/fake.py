@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from ensue.engine.llm_engine import check
+from ensue.engine.check import check
 from ensue.errors import Overloaded, RequestError
 from ensue.outputs import PROMPT, EngineInfo, EngineStats, FinishReason, Timings, TokenLogprobs, TokenOutput
 from ensue.request import GenerationRequest
@@ -111,6 +113,9 @@ class FakeEngine:
         if request.num_prompt_logprobs is not None and len(request.prompt_token_ids) > 1:
             yield _prompt_slice(request)
         samples = [self._sample(request, sample) for sample in range(request.num_samples)]
+        if request.beam:
+            yield from (_whole(rank, outputs) for rank, outputs in enumerate(samples))
+            return
         for outputs in itertools.zip_longest(*samples):
             yield from (output for output in outputs if output is not None)
 
@@ -191,6 +196,11 @@ def _finish(request: GenerationRequest, token: int, number: int) -> FinishReason
     if number > request.min_tokens and token in (*request.end_token_ids, *request.stop_token_ids):
         return FinishReason.STOP
     return FinishReason.LENGTH if number == request.max_tokens else None
+
+
+def _whole(rank: int, outputs: Iterator[TokenOutput]) -> TokenOutput:
+    """A beam: all of a sample at once, with a score that falls with its rank."""
+    return replace(functools.reduce(TokenOutput.merge, outputs), beam_score=-float(rank))
 
 
 def _prompt_slice(request: GenerationRequest) -> TokenOutput:

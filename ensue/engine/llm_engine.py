@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from ensue.engine.beam_group import BeamGroup
 from ensue.engine.block_manager import BlockManager
+from ensue.engine.check import check
 from ensue.engine.guide import Guide
-from ensue.engine.rows import SampledToken
+from ensue.engine.rows import Candidates, SampledToken, columns_of
 from ensue.engine.scheduler import ScheduledSequence, Scheduler, SchedulerOutput
 from ensue.engine.sequence import Handle, Sequence
-from ensue.errors import ContextLengthExceeded, GenerationFailed, InvalidRequest, UnsupportedParameter
+from ensue.errors import GenerationFailed
 from ensue.guided.backend import Matcher
 from ensue.outputs import PROMPT, EngineInfo, EngineStats, FinishReason, Timings, TokenLogprobs, TokenOutput
 from ensue.request import GenerationRequest
-from ensue.sampling_params import SamplingParams
 
 Output = tuple[Handle, TokenOutput]
 
@@ -28,6 +29,7 @@ class RowResult:
     sampled: SampledToken | None = None  # where the last row chooses a token
     prompt_logprobs: TokenLogprobs | None = None  # of the positions `scored`, where there are any
     is_finite: bool = True  # False: a NaN or an infinity stands in its rows, and maybe in its blocks
+    candidates: Candidates | None = None  # where the last row is a beam's, instead of `sampled`
 
 
 class Runner(Protocol):
@@ -75,7 +77,8 @@ class LLMEngine:
         self._scheduler = Scheduler(
             blocks, info.max_num_seqs, max_num_batched_tokens, has_prefix_cache=has_prefix_cache
         )
-        self._requests: dict[Handle, list[Sequence]] = {}  # live samples
+        self._requests: dict[Handle, list[Sequence]] = {}  # live samples, or live beams
+        self._groups: dict[Handle, BeamGroup] = {}  # of the requests that search for beams
         self._outputs: list[Output] = []  # made between steps
         self._num_arrivals = self._num_steps = self._num_prompt_tokens = self._num_generated = 0
 
@@ -95,21 +98,35 @@ class LLMEngine:
         guide = None if matcher is None else Guide.of(matcher, request)
         self._num_arrivals += 1
         leader = Sequence(handle, request, 0, self._num_arrivals, self._clock(), guide=guide)
-        leader.siblings = [leader.sibling(sample) for sample in range(1, request.num_samples)]
+        if request.beam is not None:
+            self._groups[handle] = BeamGroup(leader)
+        else:
+            leader.siblings = [leader.sibling(sample) for sample in range(1, request.num_samples)]
         self._requests[handle] = [leader, *leader.siblings]
         self._scheduler.add(leader)
 
     def stop(self, handle: Handle, sample_index: int) -> None:
         """End one sample, where it still runs; its output says `abort`."""
+        if handle in self._groups:
+            self._stop_rank(handle, sample_index)
+            return
         for sequence in list(self._requests.get(handle, ())):
             if sequence.sample == sample_index:
                 self._finish(sequence, FinishReason.ABORT)
                 self._outputs.append((handle, self._output(sequence)))
 
+    def _stop_rank(self, handle: Handle, rank: int) -> None:
+        """Forget one of the beams that will be told of; the others still need all that compete with them."""
+        group = self._groups[handle]
+        if rank in group.ranks:
+            group.ranks.remove(rank)
+            self._outputs.append((handle, group.ending(rank, FinishReason.ABORT, None, self._timings(group.beams[0]))))
+        if not group.ranks:
+            self._finish_silently(handle)
+
     def abort(self, handle: Handle) -> None:
         """End all samples of a request; nothing more is said of it."""
-        for sequence in list(self._requests.get(handle, ())):
-            self._finish(sequence, FinishReason.ABORT)
+        self._finish_silently(handle)
         self._outputs = [(h, output) for h, output in self._outputs if h != handle]
 
     def abort_client(self, client: int) -> None:
@@ -137,6 +154,8 @@ class LLMEngine:
 
     def _update(self, item: ScheduledSequence, result: RowResult) -> Iterator[TokenOutput]:
         sequence = item.sequence
+        if sequence.is_finished:  # another beam of its group has failed in this step
+            return
         if not result.is_finite:
             yield from self._fail(sequence, "not_finite")
             return
@@ -145,7 +164,9 @@ class LLMEngine:
             yield self._prompt_slice(sequence, item.scored, result.prompt_logprobs)
         if sequence.num_computed >= sequence.num_prompt_tokens and sequence.siblings:
             self._scheduler.fork(sequence)
-        if result.sampled is not None and sequence.guide is not None and sequence.guide.is_complete:
+        if result.candidates is not None:
+            yield from self._hold(sequence, result.candidates)
+        elif result.sampled is not None and sequence.guide is not None and sequence.guide.is_complete:
             yield self._complete(sequence)  # before its first token: only the empty text is allowed
         elif result.sampled is not None and result.sampled.has_token:
             yield self._take(sequence, result.sampled)
@@ -157,14 +178,12 @@ class LLMEngine:
 
     def _take(self, sequence: Sequence, token: SampledToken) -> TokenOutput:
         """Append a chosen token."""
-        if sequence.first_token_at is None:
-            sequence.first_token_at = self._clock()
+        self._note_chosen(sequence)
         try:
             sequence.append(token, self.info.max_model_len)
         except GenerationFailed:  # of this text alone
             self._finish(sequence, FinishReason.ERROR)
             return self._output(sequence, error_code="grammar_failed")
-        self._num_generated += 1
         if sequence.finish_reason is not None:
             self._finish(sequence, sequence.finish_reason)
         return self._output(sequence, token)
@@ -173,6 +192,25 @@ class LLMEngine:
         sequence.is_complete = True
         self._finish(sequence, FinishReason.STOP)
         return self._output(sequence)
+
+    def _hold(self, beam: Sequence, candidates: Candidates) -> Iterator[TokenOutput]:
+        """Let a beam wait for the others of its group; when it was the last, all go on, or end."""
+        self._note_chosen(beam)
+        self._scheduler.pause(beam)
+        group = self._groups[beam.handle]
+        group.hold(beam, candidates)
+        if group.is_complete:
+            yield from self._advance(group)
+
+    def _advance(self, group: BeamGroup) -> Iterator[TokenOutput]:
+        """Put the beams of the next length in place of these."""
+        parents = group.beams
+        self._scheduler.branch(group.advance())
+        self._requests[parents[0].handle] += group.beams
+        for parent in parents:
+            self._finish(parent, FinishReason.LENGTH)
+        if group.is_done:
+            yield from group.results(self._timings(parents[0]))
 
     def _prompt_slice(self, sequence: Sequence, scored: range, logprobs: TokenLogprobs) -> TokenOutput:
         sequence.next_to_score = scored.stop
@@ -191,7 +229,7 @@ class LLMEngine:
         return TokenOutput(
             sample_index=sequence.sample,
             token_ids=() if token is None else (token.token_id,),
-            logprobs=None if token is None or sequence.request.num_logprobs is None else _as_columns(token),
+            logprobs=None if token is None or sequence.request.num_logprobs is None else columns_of([token]),
             finish_reason=sequence.finish_reason,
             stop_token_id=None if token is None else sequence.stop_token_id,
             error_code=error_code,
@@ -220,14 +258,32 @@ class LLMEngine:
             self._scheduler.remove(sequence, is_tainted=is_tainted)
         if not samples:
             del self._requests[sequence.handle]
+            self._groups.pop(sequence.handle, None)
 
-    def _finish_all(self, handle: Handle, reason: FinishReason, error_code: str | None = None) -> Iterator[TokenOutput]:
+    def _finish_silently(self, handle: Handle) -> None:
+        for sequence in list(self._requests.get(handle, ())):
+            self._finish(sequence, FinishReason.ABORT)
+
+    def _finish_all(
+        self, handle: Handle, reason: FinishReason, error_code: str | None = None, *, is_tainted: bool = False
+    ) -> Iterator[TokenOutput]:
+        """End all samples of a request alike."""
+        group = self._groups.get(handle)
         for sequence in reversed(self._requests[handle].copy()):  # the one that leads its siblings last
-            self._finish(sequence, reason)
-            yield self._output(sequence, error_code=error_code)
+            self._finish(sequence, reason, is_tainted=is_tainted)
+            if group is None:
+                yield self._output(sequence, error_code=error_code)
+        if group is not None:
+            yield from group.endings(reason, error_code, self._timings(group.beams[0]))
 
     def _fail(self, sequence: Sequence, error_code: str) -> Iterator[TokenOutput]:
-        """End a sample, and those that wait for the prompt that it was computing: theirs is no better."""
+        """End a sample, and those that wait for the prompt that it was computing: theirs is no better.
+
+        A beam takes its whole group along: there is no ranking without it.
+        """
+        if sequence.handle in self._groups:
+            yield from self._finish_all(sequence.handle, FinishReason.ERROR, error_code, is_tainted=True)
+            return
         for sample in (*sequence.siblings, sequence):
             self._finish(sample, FinishReason.ERROR, is_tainted=True)
             yield self._output(sample, error_code=error_code)
@@ -243,6 +299,11 @@ class LLMEngine:
             self._outputs.extend((handle, output) for output in outputs)
 
     # ---- figures
+
+    def _note_chosen(self, sequence: Sequence) -> None:
+        if sequence.first_token_at is None:
+            sequence.first_token_at = self._clock()
+        self._num_generated += 1
 
     def _note_scheduled(self, work: SchedulerOutput) -> None:
         for item in work.scheduled:
@@ -270,43 +331,3 @@ class LLMEngine:
             max(0, self._limits.max_requests - len(queued)),
             max(0, self._limits.max_tokens - sum(s.num_prompt_tokens for s in queued)),
         )
-
-
-def check(request: GenerationRequest, info: EngineInfo) -> None:
-    """Refuse what can never run. Pure, so that it can be called from any thread.
-
-    Raises:
-        InvalidRequest: with the field in `param`.
-    """
-    num_prompt_tokens, limit = len(request.prompt_token_ids), min(info.max_model_len, info.max_request_tokens)
-    token_ids = (*request.prompt_token_ids, *request.resumed_token_ids)
-    if not num_prompt_tokens:
-        raise InvalidRequest("The prompt has no tokens.", param="prompt")
-    if min(token_ids) < 0 or max(token_ids) >= info.logits_width:
-        raise InvalidRequest(f"Token ids must be from 0 to {info.logits_width - 1}.", param="prompt")
-    if num_prompt_tokens + request.max_tokens > limit:
-        raise ContextLengthExceeded(
-            f"This model's maximum context length is {limit} tokens; the prompt has {num_prompt_tokens} and "
-            f"max_tokens is {request.max_tokens}.",
-            param="max_tokens",
-        )
-    if request.resumed_token_ids and (request.num_samples > 1 or len(request.resumed_token_ids) >= request.max_tokens):
-        raise InvalidRequest("Only one sample with tokens left to generate can be resumed.")
-    _check_ids(request.sampling, info.logits_width)
-    if request.beam is not None and request.grammar is not None:
-        raise UnsupportedParameter("Guided decoding is not served with beam search.", param="use_beam_search")
-    if request.beam is not None:
-        raise UnsupportedParameter("This engine does not serve beam search.")
-
-
-def _check_ids(sampling: SamplingParams, width: int) -> None:
-    """Refuse settings for tokens that no row of logits has."""
-    paths = {f"allowed_token_ids[{i}]": token_id for i, token_id in enumerate(sampling.allowed_token_ids or ())}
-    paths |= {f"logit_bias.{token_id}": token_id for token_id, _ in sampling.logit_bias}
-    for path, token_id in paths.items():
-        if not 0 <= token_id < width:
-            raise InvalidRequest(f"Token ids must be from 0 to {width - 1}.", param=path)
-
-
-def _as_columns(token: SampledToken) -> TokenLogprobs:
-    return TokenLogprobs((token.logprob,), (token.rank,), (token.top_ids,), (token.top_logprobs,))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ensue.engine.llm_engine import RowResult
-from ensue.engine.rows import SampledToken
+from ensue.engine.rows import Candidates, SampledToken
 from ensue.engine.sampler import Sampler, has_failed
 from ensue.engine.scheduler import ScheduledSequence, SchedulerOutput
 from ensue.model.attention import AttentionBatch, KVCache
@@ -72,16 +72,16 @@ class ModelRunner:
 
     def _sample(
         self, scheduled: Ordered[ScheduledSequence], hidden: Tensor, starts: Ordered[int]
-    ) -> list[SampledToken | None]:
-        """Choose the next token of each sequence whose last row says so."""
+    ) -> list[SampledToken | Candidates | None]:
+        """Choose the next token of each sequence whose last row says so; the likeliest ones where it is a beam."""
         wanted = [i for i, item in enumerate(scheduled) if item.is_sampled]
-        tokens: list[SampledToken | None] = [None] * len(scheduled)
+        found: list[SampledToken | Candidates | None] = [None] * len(scheduled)
         if wanted:
             logits = self._model.logits(hidden[[starts[i + 1] - 1 for i in wanted]])
             rows = [scheduled[i].sequence.sample_row() for i in wanted]
-            for i, token in zip(wanted, self._sampler.sample(logits, rows), strict=True):
-                tokens[i] = token
-        return tokens
+            for i, chosen in zip(wanted, self._sampler.choose(logits, rows), strict=True):
+                found[i] = chosen
+        return found
 
     def _score(self, item: ScheduledSequence, hidden: Tensor) -> TokenLogprobs | None:
         """Log-probabilities of the prompt tokens that this sequence's rows predict, a slice of logits at a time.
@@ -101,7 +101,10 @@ class ModelRunner:
         return scored
 
 
-def _result(sampled: SampledToken | None, scored: TokenLogprobs | None, is_finite: bool) -> RowResult:
+def _result(found: SampledToken | Candidates | None, scored: TokenLogprobs | None, is_finite: bool) -> RowResult:
     """A sequence's rows are finite if the hidden states are, in chunks that nothing is read of too, and all logits."""
-    has_bad_logits = (sampled is not None and not sampled.is_finite) or (scored is not None and has_failed(scored))
-    return RowResult(sampled, scored, is_finite and not has_bad_logits)
+    has_bad_logits = (found is not None and not found.is_finite) or (scored is not None and has_failed(scored))
+    is_finite = is_finite and not has_bad_logits
+    if isinstance(found, Candidates):
+        return RowResult(None, scored, is_finite, found)
+    return RowResult(found, scored, is_finite)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ensue.engine.history import History, LogitRules
+from ensue.outputs import TokenLogprobs
 from ensue.sampling_params import SamplingParams
 
 
@@ -41,3 +43,36 @@ class SampledToken:
     top_logprobs: tuple[float, ...] = ()
     has_token: bool = True  # False: the masks left none, the sequence must end
     is_finite: bool = True  # False: the row held a NaN or +inf, the sequence must end with an error
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The likeliest tokens to follow one row, as columns: likeliest first, on ties the lowest id, none that is banned.
+
+    `logprobs` are of the processed logits; what follows is of the raw ones, and empty unless asked for.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    raw_logprobs: tuple[float, ...] = ()
+    ranks: tuple[int, ...] = ()
+    top_ids: tuple[int, ...] = ()  # of the row, so the same for all
+    top_logprobs: tuple[float, ...] = ()
+    is_finite: bool = True  # False: the row held a NaN or +inf
+
+    def token(self, place: int) -> SampledToken:
+        """One of them, as if it had been drawn."""
+        token_id = self.token_ids[place]
+        if not self.raw_logprobs:
+            return SampledToken(token_id)
+        return SampledToken(token_id, self.raw_logprobs[place], self.ranks[place], self.top_ids, self.top_logprobs)
+
+
+def columns_of(tokens: Sequence[SampledToken]) -> TokenLogprobs:
+    """The raw log-probabilities of a run of tokens."""
+    return TokenLogprobs(
+        tuple(token.logprob for token in tokens),
+        tuple(token.rank for token in tokens),
+        tuple(token.top_ids for token in tokens),
+        tuple(token.top_logprobs for token in tokens),
+    )

@@ -48,9 +48,10 @@ class SchedulerOutput:
 class Scheduler:
     """Keeps the running and the waiting sequences, both in the order of service.
 
-    A waiting sequence may hold blocks: those of a prompt that another sample has computed. They are taken back first
-    when blocks run out, then those of the youngest running sequence; what was lost is computed again later. Blocks
-    that a running sequence reads as well are left alone: taking them would free nothing, and lose the sharing.
+    A waiting sequence may hold blocks: those of a prompt that another sample has computed; and so does a paused one.
+    They are taken back first when blocks run out, then those of the youngest running sequence; what was lost is
+    computed again later. Blocks that a running sequence reads as well are left alone: taking them would free nothing,
+    and lose the sharing.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Scheduler:
         self.blocks = blocks
         self.running: list[Sequence] = []
         self.waiting: list[Sequence] = []
+        self.paused: list[Sequence] = []  # beams with nothing to compute until the others of their group are as far
         self.num_preemptions = 0
         self._has_prefix_cache = has_prefix_cache
         self._max_num_seqs = max_num_seqs
@@ -102,9 +104,21 @@ class Scheduler:
             self.add(sibling)
         leader.siblings = []
 
+    def pause(self, beam: Sequence) -> None:
+        """Give the slot of a beam that has nothing to compute to others; it keeps its blocks while there are enough."""
+        self.running.remove(beam)
+        _insert(self.paused, beam)
+
+    def branch(self, beams: list[tuple[Sequence, Sequence]]) -> None:
+        """Go on with beams in the blocks of those they grew from, given as pairs; they take the slots that are free."""
+        for beam, parent in beams:
+            beam.block_table = self.blocks.fork(parent.block_table)
+            beam.num_computed = parent.num_computed
+            _insert(self.running if len(self.running) < self._max_num_seqs else self.waiting, beam)
+
     def remove(self, sequence: Sequence, *, is_tainted: bool = False) -> None:
         """Forget a sequence that has ended. Where others wait for its prompt, the first of them goes on with it."""
-        queue = self.running if sequence in self.running else self.waiting
+        queue = next(queue for queue in (self.running, self.waiting, self.paused) if sequence in queue)
         queue.remove(sequence)
         if not sequence.siblings:
             self.blocks.release(sequence.block_table, is_tainted=is_tainted)
@@ -180,12 +194,13 @@ class Scheduler:
         return True
 
     def _reclaim_from_waiting(self, sequence: Sequence) -> bool:
-        """Take the blocks of the youngest waiting sequence (but this one) that holds any; false if none does."""
+        """Take the blocks of the youngest waiting or paused one (but this one) that holds any; false if none does."""
         in_use = self._blocks_in_use()
-        holders = [s for s in self.waiting if s is not sequence and not in_use.issuperset(s.block_table)]
-        if holders:
-            self._take_back(holders[-1])
-        return bool(holders)
+        idle = (s for s in (*self.waiting, *self.paused) if s is not sequence)
+        youngest = max((s for s in idle if not in_use.issuperset(s.block_table)), key=lambda s: s.key, default=None)
+        if youngest is not None:
+            self._take_back(youngest)
+        return youngest is not None
 
     def _preempt(self, sequence: Sequence) -> None:
         self.running.remove(sequence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, field
 
 from ensue.engine.guide import Guide
@@ -114,12 +115,19 @@ class Sequence:
             sample_index=request.first_sample_index + self.sample,
             position=self.num_tokens,
             num_logprobs=request.num_logprobs,
+            num_candidates=self._num_candidates,
             rules=rules,
             banned_ids=rules.banned_after(self.token_ids) if rules else (),
             masked_ids=(*request.end_token_ids, *request.stop_token_ids) if is_too_short else (),
             history=self.history,
             guide_mask=None if self.guide is None else self.guide.mask,
         )
+
+    @property
+    def _num_candidates(self) -> int:
+        """Beam search: enough for `width` tokens that don't end a beam to be among them."""
+        request = self.request
+        return request.beam.width + len({*request.end_token_ids, *request.stop_token_ids}) if request.beam else 0
 
     def append(self, token: SampledToken, max_model_len: int) -> None:
         """Take a chosen token, and finish where the request says so.
@@ -146,6 +154,14 @@ class Sequence:
         is_end = token_id in request.end_token_ids or token_id in request.stop_token_ids
         may_end = self.guide is None or self.guide.is_accepting
         return is_end and may_end and self.num_generated >= request.min_tokens
+
+    def fork(self, sample: int, token: SampledToken) -> Sequence:
+        """Another beam: the same text and one token more. Its blocks are the scheduler's to give."""
+        beam = copy(self)
+        beam.sample, beam.token_ids, beam.block_table = sample, [*self.token_ids, token.token_id], []
+        beam.history = self.history and self.history.copy()
+        beam._count((token.token_id,))
+        return beam
 
     def _count(self, token_ids: Iterable[int]) -> None:
         if self.history is not None:

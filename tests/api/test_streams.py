@@ -27,6 +27,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "named by id": {"return_tokens_as_token_ids": True, "logprobs": 2, "max_tokens": 9, "echo": True},
     "suffix": {"suffix": " end", "echo": True, "max_tokens": 9},
     "truncated": {"prompt": "one two three", "truncate_prompt_tokens": 2, "echo": True, "logprobs": 0, "max_tokens": 5},
+    "beams": {"use_beam_search": True, "n": 2, "best_of": 3, "logprobs": 1, "echo": True, "max_tokens": 6},
     "stop kept": {
         "stop": "four",
         "include_stop_str_in_output": True,
@@ -54,6 +55,14 @@ async def test_what_belongs_to_the_prompt_comes_with_the_first_event_of_a_choice
     assert ["prompt_logprobs" in choice for choice in choices] == [True, True, False, False, False, False]
     assert [len(choice["token_ids"]) for choice in choices] == [1] * 6
     assert [choice["text"].startswith("x") for choice in choices] == [True, True, False, False, False, False]
+
+
+async def test_each_beam_comes_whole(api: Api) -> None:
+    options = {"include_usage": True}
+    *events, usage = await api.events(use_beam_search=True, n=2, best_of=4, max_tokens=5, stream_options=options)
+    choices = [event["choices"][0] for event in events]
+    assert [(choice["index"], choice["finish_reason"]) for choice in choices] == [(0, "length"), (1, "length")]
+    assert usage["usage"]["completion_tokens"] == 10
 
 
 async def test_the_bytes_of_a_stream(api: Api) -> None:

@@ -27,7 +27,7 @@ LEVELS: dict[str, int] = {
     **dict.fromkeys(("cli", "deploy", "supervisor", "process", "__main__"), 7),
 }
 OWNERS: dict[str, tuple[str, ...]] = {
-    "torch": ("model", "engine.model_runner", "engine.logits", "engine.sampler", "engine.beam"),
+    "torch": ("model", "engine.model_runner", "engine.logits", "engine.sampler"),
     "numba": ("model.kernels", "model.registry"),  # the registry reads its version
     "llvmlite": ("model.kernels",),
     "triton": ("model.kernels",),

@@ -7,6 +7,7 @@ import pytest
 from ensue.engine.fake import FakeEngine
 from ensue.errors import ContextLengthExceeded, GenerationFailed, Overloaded
 from ensue.outputs import PROMPT, FinishReason, TokenOutput
+from ensue.request import BeamParams
 from tests.engine.toy import make_request
 
 
@@ -33,6 +34,14 @@ async def test_prompt_logprobs_come_first_and_scoring_only_ends_without_tokens()
     assert slice_.logprobs is not None
     assert slice_.logprobs.top_ids == ((0, 1), (0, 1))
     assert (end.token_ids, end.finish_reason) == ((), FinishReason.LENGTH)
+
+
+async def test_beams_come_whole_the_best_first() -> None:
+    outputs = await outputs_of(FakeEngine(), max_tokens=4, num_samples=2, num_logprobs=1, beam=BeamParams(3))
+    assert [output.token_ids for output in outputs] == [(5, 6, 7, 5), (6, 7, 5, 6)]
+    assert [output.beam_score for output in outputs] == [0, -1]
+    assert all(output.finish_reason is FinishReason.LENGTH for output in outputs)
+    assert all(output.logprobs is not None and len(output.logprobs.chosen) == 4 for output in outputs)
 
 
 async def test_a_stopped_sample_says_so_once_and_the_other_goes_on() -> None:

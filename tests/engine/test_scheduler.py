@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ensue.outputs import PROMPT, FinishReason, TokenOutput
-from ensue.request import GenerationRequest
-from tests.engine.toy import BLOCK_SIZE, ToyRunner, expected, make_engine, make_request, state_after
+from ensue.request import BeamParams, GenerationRequest
+from tests.engine.toy import BLOCK_SIZE, ToyRunner, make_engine, make_request, state_after, whole_of
 
 Key = tuple[int, int]
+BEAMS = st.none() | st.builds(BeamParams, st.integers(1, 6), early_stopping=st.sampled_from([True, False, "never"]))
 
 
 class Engine(RuleBasedStateMachine):
@@ -24,6 +25,7 @@ class Engine(RuleBasedStateMachine):
             num_blocks, max_num_seqs=max_num_seqs, budget=budget, max_model_len=24, runner=self.runner
         )
         self.requests: dict[int, GenerationRequest] = {}
+        self.expected: dict[Key, tuple[int, ...]] = {}
         self.outputs: dict[Key, TokenOutput] = {}
         self.aborted: set[int] = set()
         self.stopped: set[Key] = set()
@@ -33,21 +35,32 @@ class Engine(RuleBasedStateMachine):
         max_tokens=st.integers(0, 10),
         num_samples=st.integers(1, 4),
         scores=st.booleans(),
+        beam=BEAMS,
         salt=st.sampled_from([b"", b"salt"]),
     )
-    def add(self, prompt: list[int], max_tokens: int, num_samples: int, scores: bool, salt: bytes) -> None:
+    def add(
+        self,
+        prompt: list[int],
+        max_tokens: int,
+        num_samples: int,
+        scores: bool,
+        beam: BeamParams | None,
+        salt: bytes,
+    ) -> None:
         number = len(self.requests)
         request = make_request(
             prompt,
             max_tokens=max_tokens,
-            num_samples=num_samples,
+            num_samples=num_samples if beam is None else min(num_samples, beam.width),
             seed=number,
             num_prompt_logprobs=0 if scores else None,
             end_token_ids=(3, 50, 70),
+            beam=beam,
             cache_salt=salt,
         )
         self.engine.add((0, number), request)
         self.requests[number] = request
+        self.expected |= {(number, sample): whole_of(request, sample) for sample in range(request.num_samples)}
 
     @rule(num_steps=st.integers(1, 8))
     def step(self, num_steps: int) -> None:
@@ -84,14 +97,14 @@ class Engine(RuleBasedStateMachine):
     def tokens_are_those_of_the_model(self) -> None:
         for (number, sample), output in getattr(self, "outputs", {}).items():
             if sample != PROMPT:
-                assert output.token_ids == expected(self.requests[number], sample)[: len(output.token_ids)]
+                assert output.token_ids == self.expected[number, sample][: len(output.token_ids)]
 
     @invariant()
     def owned_blocks_are_those_in_tables(self) -> None:
         if not hasattr(self, "engine"):
             return
         scheduler = self.engine._scheduler
-        tables = [s.block_table for s in scheduler.running + scheduler.waiting]
+        tables = [s.block_table for s in scheduler.running + scheduler.waiting + scheduler.paused]
         owned = [block for table in tables for block in table]
         blocks = scheduler.blocks
         assert all(blocks.num_owners(block) == owned.count(block) for block in range(blocks.num_blocks))
@@ -109,6 +122,15 @@ class Engine(RuleBasedStateMachine):
             hashes = prefixes.chain(token_ids, request.cache_salt, len(token_ids) // BLOCK_SIZE)
             for index, block in enumerate(prefixes.find(hashes), start=1):
                 assert self.runner.memory[block][-1] == state_after(token_ids[: index * BLOCK_SIZE])
+
+    @invariant()
+    def slots_are_not_exceeded_and_a_group_never_waits_for_itself(self) -> None:
+        if not hasattr(self, "engine"):
+            return
+        scheduler = self.engine._scheduler
+        assert len(scheduler.running) <= scheduler._max_num_seqs
+        unfinished = {sequence.handle for sequence in scheduler.running + scheduler.waiting}
+        assert {sequence.handle for sequence in scheduler.paused} <= unfinished
 
     def teardown(self) -> None:
         """All comes to an end, completely, and gives everything back."""
@@ -132,7 +154,7 @@ class Engine(RuleBasedStateMachine):
             if output.finish_reason is FinishReason.ERROR:
                 assert any(handle == (0, number) for handle, _ in self.runner.poisoned)
                 continue
-            assert output.token_ids == expected(request, sample)
+            assert output.token_ids == self.expected[number, sample]
         scored = self.outputs.get((number, PROMPT))
         is_whole = any(
             self.outputs[number, i].finish_reason not in (FinishReason.ABORT, FinishReason.ERROR)

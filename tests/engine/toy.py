@@ -10,8 +10,9 @@ import hashlib
 from collections.abc import Sequence as Ordered
 from dataclasses import replace
 
+from ensue.engine.beam import BeamSearch, EndedBeam
 from ensue.engine.llm_engine import LLMEngine, QueueLimits, RowResult
-from ensue.engine.rows import SampledToken, SampleRow
+from ensue.engine.rows import Candidates, SampledToken, SampleRow
 from ensue.engine.scheduler import SchedulerOutput
 from ensue.engine.sequence import Handle, Sequence
 from ensue.guided.vocabulary import Vocabulary
@@ -22,6 +23,7 @@ from ensue.sampling_params import SamplingParams
 WIDTH, BLOCK_SIZE = 97, 4
 VOCABULARY = Vocabulary((*(bytes([32 + i]) for i in range(95)), b"<end>", b"<stop>"), frozenset({95, 96}))
 END, STOP = 95, 96
+NUM_BEAM_TOKENS = 6  # beams of the toy model know these ids only
 PLAIN = SamplingParams()
 
 
@@ -29,17 +31,24 @@ def mix(*values: int) -> int:
     return int.from_bytes(hashlib.blake2b(repr(values).encode(), digest_size=6).digest(), "big")
 
 
-def next_token(context: Ordered[int], seed: int, sample: int) -> int:
-    """What the toy model says after a context, computed without any cache."""
-    return mix(state_after(context), seed, sample, len(context)) % WIDTH
-
-
 def state_after(context: Ordered[int]) -> int:
-    """What the memory holds at the last position of a context."""
+    """What the memory holds at the end of a context, computed without any cache."""
     state = 0
     for token in context:
         state = mix(state, token)
     return state
+
+
+def next_token(context: Ordered[int], seed: int, sample: int) -> int:
+    """What the toy model says after a context."""
+    return mix(state_after(context), seed, sample, len(context)) % WIDTH
+
+
+def candidates_in(state: int, count: int) -> Candidates:
+    """What it says may follow as a beam; eighths, so that sums are exact and ties occur."""
+    ranked = sorted((mix(state, token) % 24, token) for token in range(NUM_BEAM_TOKENS))[:count]
+    raw = tuple(float(token) for _, token in ranked)
+    return Candidates(tuple(token for _, token in ranked), tuple(-loss / 8 for loss, _ in ranked), raw, (1,) * len(raw))
 
 
 class ToyRunner:
@@ -78,10 +87,11 @@ class ToyRunner:
         assert state is not None
         row = sequence.sample_row()
         token = _chosen(mix(state, row.seed, row.sample_index, row.position), row) if is_sampled else None
+        candidates = candidates_in(state, row.num_candidates) if token and row.num_candidates else None
         columns = TokenLogprobs(
             tuple(-float(p) for p in scored), (1,) * len(scored), ((),) * len(scored), ((),) * len(scored)
         )
-        return RowResult(token, columns if scored else None)
+        return RowResult(None if candidates else token, columns if scored else None, candidates=candidates)
 
 
 def _chosen(noise: int, row: SampleRow) -> SampledToken:
@@ -161,3 +171,21 @@ def expected(request: GenerationRequest, sample: int) -> tuple[int, ...]:
         if tokens[-1] in (*request.end_token_ids, *request.stop_token_ids):
             break
     return tuple(tokens[len(request.prompt_token_ids) :])
+
+
+def expected_beams(request: GenerationRequest) -> list[EndedBeam]:
+    """The beams of a request: the search by itself over the definition of the toy model."""
+    assert request.beam is not None
+    ending = frozenset((*request.end_token_ids, *request.stop_token_ids))
+    search = BeamSearch(request.beam, ending, request.max_tokens)
+    while not search.is_done:
+        contexts = [(*request.prompt_token_ids, *(t.token_id for t in beam.tokens)) for beam in search.running]
+        search.advance([candidates_in(state_after(context), WIDTH) for context in contexts])
+    return search.ended
+
+
+def whole_of(request: GenerationRequest, sample: int) -> tuple[int, ...]:
+    """The tokens of a sample, or of the beam of that rank; none where there are not so many beams."""
+    if request.beam is None or not request.max_tokens:
+        return expected(request, sample)
+    return tuple(token.token_id for beam in expected_beams(request)[sample : sample + 1] for token in beam.tokens)

@@ -58,9 +58,10 @@ def choose(logits: Array, how: Settings, seeds: Array | int = 0, positions: Arra
 
 def log_probs(logits: Array, targets: Array, k: int) -> tuple[Array, Array, Array, Array]:
     n = len(targets)
-    out = np.empty(n), np.empty(n, np.int64), np.empty((n, k), np.int64), np.empty((n, k))
-    log_probabilities(logits, logits.view(np.int32), np.arange(n), targets, *out)
-    return out
+    chosen, rank = np.empty((n, 1)), np.empty((n, 1), np.int64)
+    top_ids, top = np.empty((n, k), np.int64), np.empty((n, k))
+    log_probabilities(logits, logits.view(np.int32), np.arange(n), targets[:, None], chosen, rank, top_ids, top)
+    return chosen[:, 0], rank[:, 0], top_ids, top
 
 
 def order(row: Array) -> Array:

@@ -25,7 +25,7 @@ FACTORS: dict[str, Sequence[Any]] = {
     "prompt": (PROMPTS, IDS),
     "n": (1, 3),
     "best_of": (None, 2, 4),
-    "use_beam_search": (False,),
+    "use_beam_search": (False, True),
     "echo": (False, True),
     "logprobs": (None, 0, 3),
     "suffix": (None, " and they went home."),

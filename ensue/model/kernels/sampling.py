@@ -187,12 +187,13 @@ def log_probabilities(
     top_ids: Array,
     top: Array,
 ) -> None:
-    """Log-softmax of raw logits: the target's, its rank from 1 in the order, and the likeliest tokens.
+    """Log-softmax of logits: those of targets, their ranks from 1 in the order, and the likeliest tokens.
 
     Args:
         logits, bits: float32 [all rows, width], and the same memory as int32.
-        rows, targets: int64 [n], which rows, and a token id for each.
-        chosen, rank: float64 and int64 [n], filled; NaN and 0 where a row is not finite.
+        rows: int64 [n], which rows.
+        targets: int64 [n, t], token ids for each.
+        chosen, rank: float64 and int64 [n, t], filled; NaN and 0 where a row is not finite.
         top_ids, top: int64 and float64 [n, k], k ≤ width, filled in order.
     """
     for n in numba.prange(rows.size):
@@ -202,9 +203,10 @@ def log_probabilities(
             continue
         highest = np.float64(row.logits[row.first])
         log_mass = math.log(cumulate(weigh(row.logits, highest, LOG2_E, 0.0))[-1])
-        target = targets[n]
-        chosen[n] = (row.logits[target] - highest) - log_mass
-        rank[n] = count_up_to(row, place_of(row.bits[target], target))
+        for j in range(targets.shape[1]):
+            target = targets[n, j]
+            chosen[n, j] = (row.logits[target] - highest) - log_mass
+            rank[n, j] = count_up_to(row, place_of(row.bits[target], target))
         if top.shape[1]:
             places = rank_tokens(row, top.shape[1])
             for j in range(top.shape[1]):
@@ -218,5 +220,5 @@ def warm_sampling() -> None:
     one, zero, index = np.ones(1), np.zeros(1), np.zeros(1, np.int64)
     bits = logits.view(np.int32)
     choose_tokens(logits, bits, logits, bits, index, one, zero, index + 1, one, index, index, index, index.copy())
-    top_ids, top = np.zeros((1, 1), np.int64), np.zeros((1, 1))
-    log_probabilities(logits, bits, index, index, zero.copy(), index.copy(), top_ids, top)
+    ids, values = np.zeros((1, 1), np.int64), np.zeros((1, 1))
+    log_probabilities(logits, bits, index, ids, values, ids.copy(), ids.copy(), values.copy())
