@@ -8,8 +8,9 @@ Ties: the beam that stands first, then the lower token id; of ended beams, the o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import islice
 from typing import NamedTuple
 
@@ -39,21 +40,32 @@ class EndedBeam:
     score: float
     finish_reason: FinishReason
     is_stuck: bool = False  # no token was left to go on with
+    is_complete: bool = False  # by its grammar: its last token is text
+
+
+class Ending(Enum):
+    """How a token ends a beam."""
+
+    TOKEN = 0  # it is an end or stop token
+    COMPLETE = 1  # it is text, and nothing can follow it
+
+
+Judge = Callable[[int, int], Ending | None]  # (place of the beam, token id) → whether that token ends it
 
 
 class BeamSearch:
     """Holds the beams of one request and takes them from one length to the next."""
 
-    def __init__(self, params: BeamParams, ending_ids: frozenset[int], max_length: int) -> None:
+    def __init__(self, params: BeamParams, ending: Judge, max_length: int) -> None:
         """
         Args:
-            ending_ids: tokens that end a beam, and count for its length.
+            ending: which tokens end a beam; they count for its length.
             max_length: tokens of a beam at most, at least 1.
         """
         self.running = [Beam()]
         self.ended: list[EndedBeam] = []  # the best so far, best first
         self._params = params
-        self._ending_ids = ending_ids
+        self._ending = ending
         self._max_length = max_length
 
     @property
@@ -74,10 +86,14 @@ class BeamSearch:
         ending = [c for c in ranked[:width] if self._ends(c, length)]
         going_on = islice((c for c in ranked if not self._ends(c, length)), width)
         self._keep(self._end(beam, is_stuck=True) for beam in stuck)
-        self._keep(self._end(self._grown(c, candidates)) for c in ending)
+        self._keep(self._end(self._grown(c, candidates), self._ending(c.parent, c.token_id)) for c in ending)
         self.running = [self._grown(c, candidates) for c in going_on]
         if len(self.ended) == width and not self._can_improve():
             self.running = []
+
+    def end_with(self, beam: EndedBeam) -> None:
+        """Make this the only result."""
+        self.running, self.ended = [], [beam]
 
     def _continuations(self, candidates: Sequence[Candidates]) -> Iterator[_Continuation]:
         for parent, (beam, found) in enumerate(zip(self.running, candidates, strict=True)):
@@ -90,12 +106,12 @@ class BeamSearch:
         return Beam((*self.running[parent].tokens, token), -continuation.loss, parent)
 
     def _ends(self, continuation: _Continuation, length: int) -> bool:
-        return continuation.token_id in self._ending_ids or length == self._max_length
+        return length == self._max_length or self._ending(continuation.parent, continuation.token_id) is not None
 
-    def _end(self, beam: Beam, *, is_stuck: bool = False) -> EndedBeam:
-        is_stopped = not is_stuck and beam.tokens[-1].token_id in self._ending_ids
-        reason = FinishReason.STOP if is_stopped else FinishReason.LENGTH
-        return EndedBeam(beam.tokens, score(beam.total, beam.length, self._params.length_penalty), reason, is_stuck)
+    def _end(self, beam: Beam, ending: Ending | None = None, *, is_stuck: bool = False) -> EndedBeam:
+        reason = FinishReason.LENGTH if ending is None else FinishReason.STOP
+        total = score(beam.total, beam.length, self._params.length_penalty)
+        return EndedBeam(beam.tokens, total, reason, is_stuck, ending is Ending.COMPLETE)
 
     def _keep(self, ended: Iterator[EndedBeam]) -> None:
         """Those that are among the best."""

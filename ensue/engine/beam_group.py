@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ensue.engine.beam import BeamSearch, EndedBeam
+from ensue.engine.beam import BeamSearch, EndedBeam, Ending
+from ensue.engine.guide import Guide
 from ensue.engine.rows import Candidates, columns_of
 from ensue.engine.sequence import Sequence
 from ensue.outputs import FinishReason, Timings, TokenOutput
 
 NOTHING = EndedBeam((), float("-inf"), FinishReason.LENGTH, is_stuck=True)  # where there are fewer texts than asked for
+
+EMPTY = EndedBeam((), 0.0, FinishReason.STOP, is_complete=True)
 
 
 class BeamGroup:
@@ -26,9 +29,10 @@ class BeamGroup:
         """
         request = root.request
         assert request.beam is not None
-        ending_ids = frozenset((*request.end_token_ids, *request.stop_token_ids))
+        self._ending_ids = frozenset((*request.end_token_ids, *request.stop_token_ids))
         self._request = request
-        self._search = BeamSearch(request.beam, ending_ids, request.max_tokens)
+        self._search = BeamSearch(request.beam, self._ending, request.max_tokens)
+        self._guides: dict[tuple[int, int], Guide] = {}  # after a token: by the beam's place and the token
         self._candidates: dict[int, Candidates] = {}  # by place among the beams
         self._root = root
         self.beams = [root]
@@ -39,7 +43,7 @@ class BeamGroup:
         return self._search.is_done
 
     @property
-    def is_complete(self) -> bool:
+    def has_all(self) -> bool:
         """Whether all beams have their candidates."""
         return len(self._candidates) == len(self.beams)
 
@@ -48,16 +52,36 @@ class BeamGroup:
         self._candidates[beam.sample] = candidates
 
     def advance(self) -> list[tuple[Sequence, Sequence]]:
-        """Choose the beams of the next length: (beam, the one it grew from), without blocks yet; none at the end."""
-        self._search.advance([self._candidates[place] for place in range(len(self.beams))])
+        """Choose the beams of the next length: (beam, the one it grew from), without blocks yet; none at the end.
+
+        Raises:
+            GenerationFailed: the grammar can't go on.
+        """
+        root = self.beams[0]
+        if root.guide is not None and root.guide.is_complete:  # before the first token: only the empty text is allowed
+            self._search.end_with(EMPTY)
+        else:
+            self._search.advance([self._candidates[place] for place in range(len(self.beams))])
         self._candidates = {}
         parents = [self.beams[beam.parent] for beam in self._search.running]
         beams = [
-            parent.fork(place, beam.tokens[-1])
+            parent.fork(place, beam.tokens[-1], self._guides.get((beam.parent, beam.tokens[-1].token_id)))
             for place, (parent, beam) in enumerate(zip(parents, self._search.running, strict=True))
         ]
-        self.beams = beams
+        self.beams, self._guides = beams, {}
         return list(zip(beams, parents, strict=True))
+
+    def _ending(self, place: int, token_id: int) -> Ending | None:
+        """End and stop tokens end a guided text only where it satisfies its constraint; elsewhere they are text."""
+        guide = self.beams[place].guide
+        if token_id in self._ending_ids and (guide is None or guide.is_accepting):
+            return Ending.TOKEN
+        if guide is None:
+            return None
+        if (place, token_id) not in self._guides:
+            after = self._guides[place, token_id] = guide.fork()
+            after.accept(token_id)
+        return Ending.COMPLETE if self._guides[place, token_id].is_complete else None
 
     # ---- outputs
 
@@ -81,7 +105,7 @@ class BeamGroup:
         )
 
     def _result(self, rank: int, beam: EndedBeam, timings: Timings) -> TokenOutput:
-        is_stopped = beam.finish_reason is FinishReason.STOP
+        is_stopped = beam.finish_reason is FinishReason.STOP and not beam.is_complete
         last = beam.tokens[-1].token_id if is_stopped else None
         return TokenOutput(
             rank,
@@ -90,6 +114,7 @@ class BeamGroup:
             finish_reason=beam.finish_reason,
             stop_token_id=None if last in self._request.end_token_ids else last,
             error_code="no_token_left" if beam.is_stuck else None,
+            is_complete=beam.is_complete,
             beam_score=beam.score,
             num_cached_tokens=self._num_cached_tokens(rank),
             timings=timings,

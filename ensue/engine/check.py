@@ -33,8 +33,6 @@ def check(request: GenerationRequest, info: EngineInfo) -> None:
     _check_ids(request.sampling, info.logits_width)
     if request.beam is not None:
         _check_beam(request.beam, request.num_samples, info)
-    if request.beam is not None and request.grammar is not None:
-        raise UnsupportedParameter("Guided decoding is not served with beam search.", param="use_beam_search")
 
 
 def _check_ids(sampling: SamplingParams, width: int) -> None:

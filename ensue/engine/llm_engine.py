@@ -199,13 +199,18 @@ class LLMEngine:
         self._scheduler.pause(beam)
         group = self._groups[beam.handle]
         group.hold(beam, candidates)
-        if group.is_complete:
+        if group.has_all:
             yield from self._advance(group)
 
     def _advance(self, group: BeamGroup) -> Iterator[TokenOutput]:
         """Put the beams of the next length in place of these."""
         parents = group.beams
-        self._scheduler.branch(group.advance())
+        try:
+            branches = group.advance()
+        except GenerationFailed:
+            yield from self._fail(parents[0], "grammar_failed")
+            return
+        self._scheduler.branch(branches)
         self._requests[parents[0].handle] += group.beams
         for parent in parents:
             self._finish(parent, FinishReason.LENGTH)

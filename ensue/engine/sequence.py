@@ -127,7 +127,10 @@ class Sequence:
     def _num_candidates(self) -> int:
         """Beam search: enough for `width` tokens that don't end a beam to be among them."""
         request = self.request
-        return request.beam.width + len({*request.end_token_ids, *request.stop_token_ids}) if request.beam else 0
+        if request.beam is None:
+            return 0
+        num_completing = 0 if self.guide is None else request.beam.width  # tokens after which nothing can follow
+        return request.beam.width + len({*request.end_token_ids, *request.stop_token_ids}) + num_completing
 
     def append(self, token: SampledToken, max_model_len: int) -> None:
         """Take a chosen token, and finish where the request says so.
@@ -155,10 +158,15 @@ class Sequence:
         may_end = self.guide is None or self.guide.is_accepting
         return is_end and may_end and self.num_generated >= request.min_tokens
 
-    def fork(self, sample: int, token: SampledToken) -> Sequence:
-        """Another beam: the same text and one token more. Its blocks are the scheduler's to give."""
+    def fork(self, sample: int, token: SampledToken, guide: Guide | None = None) -> Sequence:
+        """Another beam: the same text and one token more. Its blocks are the scheduler's to give.
+
+        Args:
+            guide: after that token, where there is one.
+        """
         beam = copy(self)
         beam.sample, beam.token_ids, beam.block_table = sample, [*self.token_ids, token.token_id], []
+        beam.guide = guide
         beam.history = self.history and self.history.copy()
         beam._count((token.token_id,))
         return beam

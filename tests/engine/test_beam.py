@@ -14,6 +14,7 @@ from ensue.engine.beam import BeamSearch, EndedBeam, score
 from ensue.engine.rows import Candidates
 from ensue.outputs import FinishReason
 from ensue.request import BeamParams
+from tests.engine.toy import ends_at
 
 Text = tuple[int, ...]
 Logprobs = Callable[[Text], list[float]]  # of each token of a small vocabulary after a text; −inf bans
@@ -30,7 +31,7 @@ def candidates_of(logprobs: list[float], count: int) -> Candidates:
 
 def search(logprobs: Logprobs, params: BeamParams, max_length: int, ending: frozenset[int]) -> BeamSearch:
     """Run to the end."""
-    beams = BeamSearch(params, ending, max_length)
+    beams = BeamSearch(params, ends_at(ending), max_length)
     while not beams.is_done:
         texts = [tuple(token.token_id for token in beam.tokens) for beam in beams.running]
         beams.advance([candidates_of(logprobs(text), params.width + len(ending)) for text in texts])
@@ -100,7 +101,7 @@ def steps_by_the_book(logprobs: Logprobs, width: int, max_length: int) -> list[l
 @given(values=values, width=st.integers(1, 5))
 def test_ties_go_to_the_beam_that_stands_first_then_to_the_lower_id(values: list[int], width: int) -> None:
     logprobs = table(values, 6)
-    beams = BeamSearch(BeamParams(width), frozenset(), 5)
+    beams = BeamSearch(BeamParams(width), ends_at(frozenset()), 5)
     for expected in steps_by_the_book(logprobs, width, 5)[:4]:
         texts = [tuple(t.token_id for t in beam.tokens) for beam in beams.running]
         beams.advance([candidates_of(logprobs(text), width) for text in texts])
@@ -113,7 +114,7 @@ def test_a_few_candidates_do_as_well_as_all(
 ) -> None:
     logprobs, ending = table(values, 9), frozenset({0, 4})
     params = BeamParams(width, penalty, early)  # type: ignore[arg-type]
-    few, many = BeamSearch(params, ending, 6), BeamSearch(params, ending, 6)
+    few, many = BeamSearch(params, ends_at(ending), 6), BeamSearch(params, ends_at(ending), 6)
     while not many.is_done:
         texts = [tuple(t.token_id for t in beam.tokens) for beam in many.running]
         few.advance([candidates_of(logprobs(text), width + 2) for text in texts])
@@ -147,7 +148,7 @@ def test_an_end_counts_only_among_the_first_of_the_ranking() -> None:
 def test_a_search_stops_when_the_setting_says(early: bool | str, penalty: float, num_steps: int) -> None:
     rows = {(): {END: -1.0, 1: -2.0}, (1,): {END: -3.0, 1: -1.0}, (1, 1): {END: -5.0, 1: -4.0}}
     logprobs = fixed(rows | {(1,) * length: {END: -5.0, 1: -4.0} for length in (3, 4, 5)})
-    beams = BeamSearch(BeamParams(2, penalty, early), frozenset({END}), 6)  # type: ignore[arg-type]
+    beams = BeamSearch(BeamParams(2, penalty, early), ends_at(frozenset({END})), 6)  # type: ignore[arg-type]
     for _ in range(num_steps):
         assert not beams.is_done
         text = tuple(token.token_id for token in beams.running[0].tokens)

@@ -15,7 +15,7 @@ from ensue.guided.backend import PROVER, Matcher
 from ensue.guided.constraint import Constraint
 from ensue.guided.llguidance import LlguidanceBackend
 from ensue.outputs import FinishReason, TokenOutput
-from ensue.request import CompiledGrammar, GenerationRequest
+from ensue.request import BeamParams, CompiledGrammar, GenerationRequest
 from tests.engine.toy import END, STOP, VOCABULARY, make_engine, make_request, run_to_end
 
 BACKEND = LlguidanceBackend(VOCABULARY, PROVER)
@@ -186,3 +186,35 @@ def test_a_grammar_that_cannot_be_loaded_is_refused_and_the_next_one_is_loaded()
     grammars = Grammars(lambda: VOCABULARY)
     assert isinstance(load(grammars, CompiledGrammar("llguidance", b"start: (", b"1")), InvalidGrammar)
     assert not isinstance(load(grammars, grammar_of("a")), Exception)
+
+
+@pytest.mark.parametrize("regex", ["[a-c]{2,5}", "(foo|bar)+", "x[0-9]*y?"])
+@pytest.mark.parametrize("width", [2, 4])
+def test_beams_that_stop_satisfy_the_constraint(regex: str, width: int) -> None:
+    for seed in range(5):
+        request = guided(seed=seed, num_samples=width, beam=BeamParams(width), max_tokens=12)
+        stopped = [o for o in run(regex, request) if o.finish_reason is FinishReason.STOP]
+        assert stopped
+        assert all(re.fullmatch(regex, text_of(output)) for output in stopped)
+
+
+def test_beams_end_where_nothing_can_follow() -> None:
+    first, second, third = run("ab|cde", guided(num_samples=3, beam=BeamParams(3), end_token_ids=(), min_tokens=9))
+    assert {text_of(first), text_of(second)} == {"ab", "cde"}
+    assert first.is_complete
+    assert second.is_complete
+    assert (third.finish_reason, third.error_code) == (FinishReason.LENGTH, "no_token_left")  # there is no third text
+
+
+def test_the_empty_text_is_the_only_beam() -> None:
+    first, second = run("", guided(num_samples=2, beam=BeamParams(2)))
+    assert (first.token_ids, first.is_complete, second.finish_reason) == ((), True, FinishReason.LENGTH)
+
+
+def test_a_matcher_that_fails_ends_its_beams_only() -> None:
+    engine = make_engine()
+    engine.add(HANDLE, guided(num_samples=2, beam=BeamParams(2)), Failing(matcher_of("[ab]{9}"), 3))
+    engine.add((1, 2), guided(), matcher_of("[ab]{9}"))
+    outputs = run_to_end(engine)
+    assert {outputs[HANDLE, rank].error_code for rank in range(2)} == {"grammar_failed"}
+    assert outputs[(1, 2), 0].finish_reason is FinishReason.STOP

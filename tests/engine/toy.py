@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence as Ordered
 from dataclasses import replace
 
-from ensue.engine.beam import BeamSearch, EndedBeam
+from ensue.engine.beam import BeamSearch, EndedBeam, Ending, Judge
 from ensue.engine.llm_engine import LLMEngine, QueueLimits, RowResult
 from ensue.engine.rows import Candidates, SampledToken, SampleRow
 from ensue.engine.scheduler import SchedulerOutput
@@ -44,9 +44,14 @@ def next_token(context: Ordered[int], seed: int, sample: int) -> int:
     return mix(state_after(context), seed, sample, len(context)) % WIDTH
 
 
-def candidates_in(state: int, count: int) -> Candidates:
+def ends_at(ids: frozenset[int]) -> Judge:
+    """Beams end with these tokens, whatever stands before."""
+    return lambda _, token_id: Ending.TOKEN if token_id in ids else None
+
+
+def candidates_in(state: int, count: int, allowed: Ordered[int] = range(NUM_BEAM_TOKENS)) -> Candidates:
     """What it says may follow as a beam; eighths, so that sums are exact and ties occur."""
-    ranked = sorted((mix(state, token) % 24, token) for token in range(NUM_BEAM_TOKENS))[:count]
+    ranked = sorted((mix(state, token) % 24, token) for token in allowed)[:count]
     raw = tuple(float(token) for _, token in ranked)
     return Candidates(tuple(token for _, token in ranked), tuple(-loss / 8 for loss, _ in ranked), raw, (1,) * len(raw))
 
@@ -87,19 +92,29 @@ class ToyRunner:
         assert state is not None
         row = sequence.sample_row()
         token = _chosen(mix(state, row.seed, row.sample_index, row.position), row) if is_sampled else None
-        candidates = candidates_in(state, row.num_candidates) if token and row.num_candidates else None
+        candidates = _candidates(state, row) if token and row.num_candidates else None
         columns = TokenLogprobs(
             tuple(-float(p) for p in scored), (1,) * len(scored), ((),) * len(scored), ((),) * len(scored)
         )
         return RowResult(None if candidates else token, columns if scored else None, candidates=candidates)
 
 
+def _allowed(row: SampleRow) -> list[int]:
+    """What a grammar allows. The only setting that this sampler knows."""
+    bits = int.from_bytes(row.guide_mask or b"", "little")
+    return [i for i in range(WIDTH) if bits >> i & 1 and i not in row.masked_ids]
+
+
+def _candidates(state: int, row: SampleRow) -> Candidates:
+    if row.guide_mask is None:
+        return candidates_in(state, row.num_candidates)
+    return candidates_in(state, row.num_candidates, _allowed(row))
+
+
 def _chosen(noise: int, row: SampleRow) -> SampledToken:
-    """Any token; of those that a grammar allows, where there is one. The only setting that this sampler knows."""
     if row.guide_mask is None:
         return SampledToken(noise % WIDTH)
-    bits = int.from_bytes(row.guide_mask, "little")
-    allowed = [i for i in range(WIDTH) if bits >> i & 1 and i not in row.masked_ids]
+    allowed = _allowed(row)
     return SampledToken(allowed[noise % len(allowed)]) if allowed else SampledToken(0, has_token=False)
 
 
@@ -177,7 +192,7 @@ def expected_beams(request: GenerationRequest) -> list[EndedBeam]:
     """The beams of a request: the search by itself over the definition of the toy model."""
     assert request.beam is not None
     ending = frozenset((*request.end_token_ids, *request.stop_token_ids))
-    search = BeamSearch(request.beam, ending, request.max_tokens)
+    search = BeamSearch(request.beam, ends_at(ending), request.max_tokens)
     while not search.is_done:
         contexts = [(*request.prompt_token_ids, *(t.token_id for t in beam.tokens)) for beam in search.running]
         search.advance([candidates_in(state_after(context), WIDTH) for context in contexts])
