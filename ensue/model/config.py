@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ensue.errors import ConfigError, ModelError, shown
-from ensue.model.files import Fields, find, read_json
+from ensue.model.files import Fields, read_json
 from ensue.model.rope_config import RopeConfig, read_rope
+from ensue.model_folder import find
 
 CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
 

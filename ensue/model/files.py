@@ -1,7 +1,4 @@
-"""The files of a model folder: which may be opened, and JSON objects with checked fields. No tensors.
-
-A folder may come from a stranger: nothing in it leads out of it, and nothing is read before its size is known.
-"""
+"""JSON files of a model folder, their size known before they are read, and objects with checked fields. No tensors."""
 
 from __future__ import annotations
 
@@ -13,33 +10,10 @@ from typing import Any
 
 from ensue.config import MIB
 from ensue.errors import ModelError, shown
+from ensue.model_folder import find
 
 MAX_JSON_BYTES = 64 * MIB  # the index of a model with a million tensors
 MOST = 1 << 24  # of any count: sizes, layers, positions
-
-
-def find(folder: Path, name: str) -> Path | None:
-    """A file of the model, None where there is none.
-
-    Raises:
-        ModelError: it is no ordinary file, or a link that leads out of the folder.
-    """
-    path = folder / name
-    if not path.exists():
-        return None
-    if not path.is_file():
-        raise ModelError(f"The model's {name} is not an ordinary file.")
-    if not any(path.resolve().is_relative_to(root) for root in _roots(folder)):
-        raise ModelError(
-            f"The model's {name} is a link that leads out of the model's folder; put the file itself there."
-        )
-    return path
-
-
-def _roots(folder: Path) -> tuple[Path, ...]:
-    """The folder; and for a snapshot in the hub's cache, the store of its repository that the snapshot links to."""
-    real = folder.resolve()
-    return (real, real.parents[1] / "blobs") if real.parent.name == "snapshots" else (real,)
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ensue.errors import ModelError, shown
-from ensue.model.files import find, read_json
+from ensue.model.files import read_json
+from ensue.model_folder import find
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"

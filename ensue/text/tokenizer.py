@@ -9,6 +9,7 @@ from pathlib import Path
 import tokenizers
 
 from ensue.errors import ModelError
+from ensue.model_folder import find
 from ensue.text.longest_token import longest_token_chars
 from ensue.text.token_bytes import decoding_of
 from ensue.text.tokenizer_files import (
@@ -60,8 +61,8 @@ class Tokenizer:
         Raises:
             ModelError: no tokenizer.json, or files that can't be read.
         """
-        path = folder / "tokenizer.json"
-        if not path.is_file():
+        path = find(folder, "tokenizer.json")
+        if path is None:
             found = ", ".join(sorted(p.name for p in folder.glob("*token*"))) or "none"
             raise ModelError(f"The model has no tokenizer.json, which is needed (tokenizer files found: {found}).")
         try:

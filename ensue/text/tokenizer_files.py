@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ensue.errors import ModelError
+from ensue.model_folder import find
 
 Settings = Mapping[str, Any]
 TokenFlags = Mapping[str, Any]
@@ -17,22 +18,22 @@ def read_settings(folder: Path) -> Settings:
     """The content of tokenizer_config.json; special_tokens_map.json counts where that has no `added_tokens_decoder`.
 
     Raises:
-        ModelError: not JSON objects.
+        ModelError: not JSON objects, or links that lead out of the folder.
     """
-    settings = _read_object(folder / "tokenizer_config.json")
+    settings = _read_object(folder, "tokenizer_config.json")
     if "added_tokens_decoder" in settings:
         return settings
-    return {**settings, **_read_object(folder / "special_tokens_map.json")}
+    return {**settings, **_read_object(folder, "special_tokens_map.json")}
 
 
 def find_chat_template(folder: Path, settings: Settings) -> str | None:
     """A file of its own wins over the setting; of several named ones, `default` is taken.
 
     Raises:
-        ModelError: the file is not text.
+        ModelError: the file is not text, or a link that leads out of the folder.
     """
-    file = folder / "chat_template.jinja"
-    if file.is_file():
+    file = find(folder, "chat_template.jinja")
+    if file is not None:
         return _read_text(file)
     template = settings.get("chat_template")
     if isinstance(template, list):
@@ -88,15 +89,16 @@ def _flags(value: Any) -> TokenFlags:
     return {"content": value["content"]} | {flag: bool(value[flag]) for flag in flags if flag in value}
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+def _read_object(folder: Path, name: str) -> dict[str, Any]:
+    path = find(folder, name)
+    if path is None:
         return {}
     try:
         content = json.loads(_read_text(path))
-    except ValueError as error:
-        raise ModelError(f"The model's {path.name} cannot be read: {error}.") from None
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"The model's {name} cannot be read: {error}.") from None
     if not isinstance(content, dict):
-        raise ModelError(f"The model's {path.name} is not a JSON object.")
+        raise ModelError(f"The model's {name} is not a JSON object.")
     return content
 
 

@@ -16,7 +16,19 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS: dict[str, int] = {
     **dict.fromkeys(
-        ("ensue", "errors", "config", "sampling_params", "request", "outputs", "child", "hosts", "tiny"), 0
+        (
+            "ensue",
+            "errors",
+            "config",
+            "sampling_params",
+            "request",
+            "outputs",
+            "child",
+            "hosts",
+            "model_folder",
+            "tiny",
+        ),
+        0,
     ),
     "engine.base": 1,
     **dict.fromkeys(("text", "guided", "store", "model", "metrics", "logs"), 2),

@@ -83,6 +83,30 @@ def test_settings_of_another_kind_are_refused(tmp_path: Path) -> None:
         Tokenizer.from_folder(tmp_path)
 
 
+FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    byte_level().save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text("text")
+    for settings_file in ("tokenizer_config.json", "special_tokens_map.json"):
+        (folder / settings_file).write_text("{}")
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+    with pytest.raises(ModelError, match=f"{name} is a link that leads out"):
+        Tokenizer.from_folder(folder)
+
+
+def test_settings_nested_too_deeply_are_refused(tmp_path: Path) -> None:
+    byte_level().save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text("[" * 100_000)
+    with pytest.raises(ModelError, match=r"tokenizer_config.json cannot be read"):
+        Tokenizer.from_folder(tmp_path)
+
+
 def test_a_template_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     byte_level().save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
