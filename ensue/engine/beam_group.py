@@ -18,8 +18,8 @@ EMPTY = EndedBeam((), 0.0, FinishReason.STOP, is_complete=True)
 class BeamGroup:
     """Beams go on together: one whose candidates are known has nothing to compute until those of the others are.
 
-    So it does not matter which of them a step has room for, and each length costs each beam one row, whatever becomes
-    of its blocks meanwhile.
+    So it does not matter which of them a step has room for, and each is asked once a length, whatever becomes of its
+    blocks meanwhile.
     """
 
     def __init__(self, root: Sequence) -> None:

@@ -1,20 +1,27 @@
-"""Beam search of the whole engine against `generate(num_beams=…)` of transformers, on random models in float32."""
+"""Beam search of the whole engine against transformers, on a random model in float32.
+
+Without settings that change logits against `generate(num_beams=…)`; with them against the formulas of the order
+of sampling over the logits of that model.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from ensue.build.worker import build_engine
 from ensue.config import Config, EngineConfig
+from ensue.engine.beam import BeamSearch
 from ensue.engine.llm_engine import LLMEngine
+from ensue.engine.rows import Candidates
 from ensue.outputs import FinishReason, TokenOutput
 from ensue.request import BeamParams, GenerationRequest
 from ensue.sampling_params import SamplingParams
-from tests.engine.toy import run_to_end
+from tests.engine.toy import ends_at, run_to_end
 from tests.model.checkpoints import Case, make
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -84,3 +91,83 @@ def test_a_score_is_the_sum_of_the_log_probabilities_where_no_setting_changes_lo
     for beam in beams_of(model_and_engine[1], PROMPTS[0], 3, BeamParams(3)):
         assert beam.logprobs is not None
         assert beam.beam_score == pytest.approx(sum(beam.logprobs.chosen) / len(beam.token_ids), abs=1e-12)
+
+
+def processed(model: Any, prompt: tuple[int, ...], output: tuple[int, ...], request: GenerationRequest) -> Any:
+    """Steps 2 to 6 in their order, as formulas: log-softmax, float64 [vocabulary]."""
+    how, ids = request.sampling, (*prompt, *output)
+    with torch.inference_mode():
+        row = model(torch.tensor([ids])).logits[0, -1].numpy().astype(np.float64)
+    if how.allowed_token_ids is not None:
+        row[[i not in how.allowed_token_ids for i in range(len(row))]] = -np.inf
+    banned = [word[-1] for word in how.bad_words_token_ids if ids[len(ids) - len(word) + 1 :] == word[:-1]]
+    for token_id in (*banned, *((END,) if len(output) < request.min_tokens else ())):
+        row[token_id] = -np.inf
+    for token_id, bias in how.logit_bias:
+        row[token_id] += bias if bias > -100 else -np.inf
+    for token_id in set(ids):
+        row[token_id] *= how.repetition_penalty ** (-1 if row[token_id] > 0 else 1)
+    for token_id in output:
+        row[token_id] -= how.frequency_penalty
+    for token_id in set(output):
+        row[token_id] -= how.presence_penalty
+    return row - np.log(np.exp(row).sum())
+
+
+def beams_by_formulas(model: Any, request: GenerationRequest) -> BeamSearch:
+    assert request.beam is not None
+    ending = frozenset((*request.end_token_ids, *request.stop_token_ids))
+    search = BeamSearch(request.beam, ends_at(ending), request.max_tokens)
+    while not search.is_done:
+        found = []
+        for beam in search.running:
+            row = processed(model, request.prompt_token_ids, tuple(t.token_id for t in beam.tokens), request).tolist()
+            kept = tuple(i for i, value in enumerate(row) if value > -float("inf"))
+            found.append(Candidates(kept, tuple(row[i] for i in kept)))
+        search.advance(found)
+    return search
+
+
+@pytest.mark.parametrize(
+    ("sampling", "more"),
+    [
+        ({"logit_bias": ((END, 2.0), (4, -100.0))}, {}),
+        ({"repetition_penalty": 1.4}, {}),
+        ({"frequency_penalty": 0.5, "presence_penalty": 0.3}, {}),
+        ({"allowed_token_ids": (END, 2, 3, 5)}, {}),
+        ({"bad_words_token_ids": ((5,), (3, 7), (7, 2))}, {}),
+        ({}, {"min_tokens": 6}),
+        ({}, {"stop_token_ids": (4, 6)}),
+        ({}, {"end_token_ids": ()}),
+        ({"repetition_penalty": 1.2, "logit_bias": ((END, 5.0),), "bad_words_token_ids": ((2, 2),)}, {"min_tokens": 3}),
+    ],
+    ids=str,
+)
+def test_beams_are_ranked_by_what_the_settings_make_of_the_logits(
+    model_and_engine: tuple[Any, LLMEngine], sampling: dict[str, Any], more: dict[str, Any]
+) -> None:
+    model, engine = model_and_engine
+    fields: dict[str, Any] = {
+        "end_token_ids": (END,),
+        "num_samples": 4,
+        "beam": BeamParams(4),
+        "num_logprobs": 1,
+    } | more
+    request = GenerationRequest("r", PROMPTS[1], SamplingParams(**sampling), 0, MAX_TOKENS, **fields)
+    engine.add(A, request)
+    outputs = run_to_end(engine)
+    for rank, beam in enumerate(beams_by_formulas(model, request).ended):
+        assert outputs[A, rank].token_ids == tuple(token.token_id for token in beam.tokens)
+        assert outputs[A, rank].beam_score == pytest.approx(beam.score, abs=1e-4)
+        assert_raw(model, request.prompt_token_ids, outputs[A, rank])
+
+
+def assert_raw(model: Any, prompt: tuple[int, ...], beam: TokenOutput) -> None:
+    """The log-probabilities told are of the logits before any setting."""
+    ids = torch.tensor([[*prompt, *beam.token_ids]])
+    with torch.inference_mode():
+        rows = model(ids).logits[0, len(prompt) - 1 : -1].double().log_softmax(-1)
+    assert beam.logprobs is not None
+    chosen = rows.gather(1, ids[0, len(prompt) :, None])[:, 0]
+    assert list(beam.logprobs.chosen) == pytest.approx(chosen.tolist(), abs=1e-4)
+    assert [top[0] for top in beam.logprobs.top_ids] == rows.argmax(-1).tolist()

@@ -7,8 +7,10 @@ import math
 import pytest
 import torch
 
-from ensue.engine.rows import SampleRow
+from ensue.engine.history import LogitRules
+from ensue.engine.rows import Candidates, SampleRow
 from ensue.engine.sampler import Sampler, has_failed
+from ensue.request import GenerationRequest
 from ensue.sampling_params import SamplingParams
 
 GREEDY = SamplingParams(temperature=0.0)
@@ -18,6 +20,12 @@ def row(
     sampling: SamplingParams, position: int = 0, seed: int = 1, sample: int = 0, logprobs: int | None = None
 ) -> SampleRow:
     return SampleRow(sampling, seed, sample, position, logprobs)
+
+
+def beam_row(sampling: SamplingParams, count: int, logprobs: int | None = None) -> SampleRow:
+    rules = LogitRules.of(GenerationRequest("r", (1,), sampling, 0, 1))
+    banned = rules.banned_ids if rules else ()
+    return SampleRow(sampling, 0, 0, 0, logprobs, num_candidates=count, rules=rules, banned_ids=banned)
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +113,40 @@ def test_rows_that_are_views_of_a_larger_tensor_are_read_right(logits: torch.Ten
     strided = logits[::2, 10:600]
     rows = [row(SamplingParams(top_p=0.5), logprobs=2)] * 2
     assert Sampler().sample(strided, rows) == Sampler().sample(strided.contiguous(), rows)
+
+
+def test_candidates_are_the_likeliest_of_the_processed_logits_beside_raw_numbers(logits: torch.Tensor) -> None:
+    first, second = logits[0].argsort(descending=True)[:2].tolist()
+    biased = SamplingParams(logit_bias=((first, -100.0), (second, 1.0)))
+    found = Sampler().candidates(logits[:1], [beam_row(biased, 5, logprobs=2)])[0]
+    processed, raw = logits[0].double().clone(), logits[0].double().log_softmax(-1)
+    processed[first], processed[second] = -math.inf, processed[second] + 1
+    expected = processed.log_softmax(-1).topk(5)
+    assert list(found.token_ids) == expected.indices.tolist()
+    assert list(found.logprobs) == pytest.approx(expected.values.tolist(), abs=1e-6)
+    assert list(found.raw_logprobs) == pytest.approx(raw[list(found.token_ids)].tolist(), abs=1e-12)
+    assert (found.ranks[0], found.top_ids) == (2, (first, second))
+
+
+def test_banned_tokens_are_no_candidates_and_a_row_may_have_none() -> None:
+    allowed = SamplingParams(allowed_token_ids=(1, 3))
+    nothing = SamplingParams(allowed_token_ids=(1,), logit_bias=((1, -100.0),))
+    some, none = Sampler().candidates(torch.zeros(2, 5), [beam_row(allowed, 4), beam_row(nothing, 4)])
+    assert some.token_ids == (1, 3)
+    assert list(some.logprobs) == pytest.approx([math.log(0.5)] * 2)
+    assert (none.token_ids, none.is_finite) == ((), True)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_candidates_of_a_row_that_is_not_finite_say_so_even_where_the_masks_hide_it(bad: float) -> None:
+    hidden = SamplingParams(logit_bias=((2, -100.0),))
+    rows = [beam_row(hidden, 2), beam_row(GREEDY, 2, logprobs=1)]
+    found = Sampler().candidates(torch.tensor([[0.0, 1.0, bad], [0.0, 1.0, bad]]), rows)
+    assert [candidates.is_finite for candidates in found] == [False, False]
+
+
+def test_rows_of_beams_and_of_samples_are_chosen_for_side_by_side(logits: torch.Tensor) -> None:
+    rows = [row(GREEDY, logprobs=1), beam_row(GREEDY, 3, logprobs=2), row(SamplingParams()), beam_row(GREEDY, 8)]
+    together = Sampler().choose(logits, rows)
+    assert list(together) == [Sampler().choose(logits[i : i + 1], [rows[i]])[0] for i in range(4)]
+    assert [isinstance(found, Candidates) for found in together] == [False, True, False, True]

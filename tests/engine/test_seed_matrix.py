@@ -12,7 +12,7 @@ import pytest
 
 from ensue.engine.llm_engine import LLMEngine
 from ensue.outputs import PROMPT, TokenOutput
-from ensue.request import GenerationRequest
+from ensue.request import BeamParams, GenerationRequest
 from tests.engine.tiny_engine import A, engine_of, request
 from tests.engine.toy import run_to_end
 from tests.model.checkpoints import Case, make
@@ -38,6 +38,9 @@ REQUESTS = {
     "scored": request(),
     "penalised": request(num_prompt_logprobs=None, **PENALISED),
     "greedy": request(num_prompt_logprobs=None, num_samples=1, temperature=0.0),
+    "beams": replace(
+        request(num_prompt_logprobs=None, repetition_penalty=1.2), beam=BeamParams(3, early_stopping="never")
+    ),
 }
 Facts = list[Any]
 
@@ -57,8 +60,8 @@ def alone(folder: Path, path: str, dtype: str, name: str) -> Facts:
 
 
 def facts(outputs: dict[tuple[tuple[int, int], int], TokenOutput]) -> Facts:
-    """Tokens and every log-probability of A's samples and prompt, to be compared bit by bit."""
-    return [(i, o.token_ids, o.logprobs) for (handle, i), o in sorted(outputs.items()) if handle == A]
+    """Tokens and every number of A's samples and prompt, to be compared bit by bit."""
+    return [(i, o.token_ids, o.logprobs, o.beam_score) for (handle, i), o in sorted(outputs.items()) if handle == A]
 
 
 def in_company(engine: LLMEngine, asked: GenerationRequest) -> None:

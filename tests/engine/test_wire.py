@@ -46,6 +46,7 @@ OUTPUT = TokenOutput(
     token_ids=(4, 5),
     logprobs=TokenLogprobs((-1.0, -float("inf")), (1, 2), ((4,), (9,)), ((-1.0,), (-0.5,))),
     finish_reason=FinishReason.STOP,
+    beam_score=-0.125,
     timings=Timings(0.1, 0.2),
 )
 MESSAGES: list[Message] = [
