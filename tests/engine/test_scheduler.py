@@ -112,6 +112,16 @@ class Engine(RuleBasedStateMachine):
             assert len(sequence.block_table) * BLOCK_SIZE >= sequence.num_computed
 
     @invariant()
+    def requests_with_different_salts_share_no_block(self) -> None:
+        if not hasattr(self, "engine"):
+            return
+        salts: dict[int, bytes] = {}
+        scheduler = self.engine._scheduler
+        for sequence in scheduler.running + scheduler.waiting:
+            for block in sequence.block_table:
+                assert salts.setdefault(block, sequence.request.cache_salt) == sequence.request.cache_salt
+
+    @invariant()
     def blocks_found_hold_the_tokens_looked_for(self) -> None:
         for (number, sample), output in getattr(self, "outputs", {}).items():
             if sample == PROMPT:
