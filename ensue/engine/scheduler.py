@@ -155,8 +155,7 @@ class Scheduler:
         """Blocks that continue its table, computed before; the last position is always left: its row is to be read."""
         blocks, num_held = self.blocks, len(sequence.block_table)
         end = (sequence.num_tokens - 1) // blocks.block_size
-        has_partial_block = sequence.num_computed < num_held * blocks.block_size
-        if not self._has_prefix_cache or not sequence.may_skip or has_partial_block:
+        if not self._has_prefix_cache or not sequence.may_skip:
             return []
         return blocks.prefixes.find(self._hashes(sequence, end)[num_held:end])
 
@@ -171,6 +170,7 @@ class Scheduler:
     def _skip(self, sequence: Sequence, found: list[int]) -> None:
         """Go on behind the blocks found."""
         num_tokens = len(found) * self.blocks.block_size
+        assert not found or sequence.num_computed == len(sequence.block_table) * self.blocks.block_size
         self.blocks.adopt(sequence.block_table, found)
         sequence.num_computed += num_tokens
         if sequence.num_cached_tokens is None:

@@ -1,4 +1,4 @@
-"""Blocks under any sequence of starts, writes, forks and releases: none lost, none leaked, none shared by accident, none
+"""Blocks under any sequence of starts, writes, forks and releases: none lost, leaked or shared by accident, and none
 found that holds something else than what was looked for."""
 
 from __future__ import annotations

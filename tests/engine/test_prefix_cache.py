@@ -84,6 +84,27 @@ def test_cached_tokens_are_told_once_whatever_becomes_of_the_blocks() -> None:
     assert told == [8, 8, 8]
 
 
+def test_cached_tokens_are_those_found_at_first_though_a_prompt_finds_its_own_blocks_later() -> None:
+    """The second prompt is pushed out half computed, before its first token."""
+    engine = make_engine(6, max_num_seqs=2, budget=2, max_model_len=24)
+    engine.add((0, 1), make_request(range(50, 54), max_tokens=16))
+    engine.add((0, 2), make_request(range(16), max_tokens=1))
+    outputs = run_to_end(engine)
+    assert engine.stats().num_preemptions > 0
+    assert engine.stats().num_prompt_tokens == 4 + 8 + 12  # eight positions, then all but the block that is left
+    assert outputs[(0, 2), 0].num_cached_tokens == 0
+
+
+def test_cached_tokens_are_of_the_prompt_where_a_resumed_text_is_found_whole() -> None:
+    engine = make_engine()
+    asked = make_request(range(6), max_tokens=14)
+    first = run(engine, asked)
+    engine.add((0, 2), replace(asked, resumed_token_ids=first.token_ids[:10]))
+    output = run_to_end(engine)[(0, 2), 0]
+    assert output.token_ids == first.token_ids[10:]
+    assert output.num_cached_tokens == 6
+
+
 def test_without_the_cache_nothing_is_found() -> None:
     engine = make_engine(has_prefix_cache=False)
     run(engine, make_request(PROMPT_IDS))

@@ -76,7 +76,9 @@ def test_service_is_by_priority_then_arrival_then_sample() -> None:
 def test_an_heir_goes_on_where_the_one_before_stopped() -> None:
     leader, heir, other = (sequence_of(sample=sample) for sample in range(3))
     leader.block_table, leader.num_computed, leader.next_to_score, leader.scheduled_at = [4, 5], 2, 3, 1.5
+    leader.block_hashes, leader.num_cached_tokens = (b"hash",), 0
     leader.siblings = [heir, other]
     heir.take_over(leader, [other])
     assert (heir.block_table, heir.num_computed, heir.next_to_score, heir.scheduled_at) == ([4, 5], 2, 3, 1.5)
+    assert (heir.block_hashes, heir.num_cached_tokens) == ((b"hash",), 0)
     assert (leader.block_table, leader.siblings, heir.siblings) == ([], [], [other])

@@ -31,43 +31,71 @@ def choices(server: Server, body: dict[str, Any] = SEEDED) -> str:
     return json.dumps(server.post(body)["choices"])
 
 
+def unseen(name: str) -> dict[str, Any]:
+    """The request with a salt of its own, so that nothing of its prompt is found in the cache."""
+    return SEEDED | {"cache_salt": name}
+
+
 def listed(server: Server) -> str:
     """The answer as the second of a list of three prompts."""
-    found = server.post(SEEDED | {"prompt": ["Hello", STORY, "The dog"]})["choices"][2:4]
+    found = server.post(unseen("listed") | {"prompt": ["Hello", STORY, "The dog"]})["choices"][2:4]
     return json.dumps([choice | {"index": index} for index, choice in enumerate(found)])
 
 
-def in_company(server: Server) -> str:
+def in_company(server: Server, seeded: dict[str, Any]) -> str:
     others = [
         {"model": "ensue-tiny", "prompt": f"Number {i}:", "seed": i, "max_tokens": 20 + i, "temperature": i % 3 / 2}
         for i in range(32)
     ]
     with ThreadPoolExecutor(33) as pool:
-        crowd = [pool.submit(choices, server, body) for body in [*others[:16], SEEDED, *others[16:]]]
+        crowd = [pool.submit(choices, server, body) for body in [*others[:16], seeded, *others[16:]]]
     return crowd[16].result()
 
 
-def streamed(server: Server) -> list[str]:
-    texts = [""] * 2
+def streamed(server: Server) -> str:
+    """The choices put together from their events."""
+    whole: dict[int, dict[str, Any]] = {}
     client = OpenAI(base_url=server.url + "/v1", api_key=server.key)
-    for event in client.completions.create(**SEEDED, stream=True):
-        texts[event.choices[0].index] += event.choices[0].text
-    return texts
+    body = SEEDED | {"extra_body": {"cache_salt": "streamed"}, "stream": True}
+    for event in client.completions.create(**body):
+        news = json.loads(event.choices[0].to_json())
+        earlier = whole.setdefault(news["index"], news)
+        if earlier is not news:
+            logprobs = {name: values + news["logprobs"][name] for name, values in earlier["logprobs"].items()}
+            whole[news["index"]] = news | {"text": earlier["text"] + news["text"], "logprobs": logprobs}
+    return json.dumps([whole[index] for index in sorted(whole)])
+
+
+def restart_worker(server: Server) -> None:
+    before = server.child_pids()["worker"]
+    os.kill(before, signal.SIGKILL)
+    assert wait_until(lambda: server.child_pids().get("worker", before) != before, 30)
+    assert wait_until(lambda: server.status("/ready")[0] == 200, 60)
+
+
+def num_cached(answer: dict[str, Any]) -> int:
+    usage = answer["usage"]
+    cached = int(usage["prompt_tokens_details"]["cached_tokens"])
+    assert cached < usage["prompt_tokens"]
+    return cached
 
 
 def test_a_seeded_request_gives_the_same_bytes_whatever_happens_around_it(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
-        first = server.post(SEEDED)
+        first, again = server.post(SEEDED), server.post(SEEDED)
         expected = json.dumps(first["choices"])
-        assert first["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
-        again = server.post(SEEDED)
         assert json.dumps(again["choices"]) == expected
-        assert again["usage"]["prompt_tokens_details"]["cached_tokens"] >= 64
+        assert (num_cached(first), num_cached(again) >= 64) == (0, True)
         assert listed(server) == expected
-        assert in_company(server) == expected
-        assert streamed(server) == [choice["text"] for choice in first["choices"]]
-        before = server.child_pids()["worker"]
-        os.kill(before, signal.SIGKILL)
-        assert wait_until(lambda: server.child_pids().get("worker", before) != before, 30)
-        assert wait_until(lambda: server.status("/ready")[0] == 200, 60)
+        assert in_company(server, unseen("in company")) == expected
+        assert in_company(server, SEEDED) == expected
+        assert json.loads(streamed(server)) == first["choices"]
+        restart_worker(server)
         assert choices(server) == expected
+
+
+def test_without_the_prefix_cache_nothing_is_found_and_the_bytes_are_the_same(server: Server, tmp_path: Path) -> None:
+    with running_server(tmp_path, "--no-prefix-caching") as other:
+        answers = [other.post(SEEDED) for _ in range(2)]
+    assert list(map(num_cached, answers)) == [0, 0]
+    assert {json.dumps(answer["choices"]) for answer in answers} == {choices(server)}
