@@ -89,7 +89,7 @@ Situation = tuple[Callable[[LLMEngine, GenerationRequest], None], dict[str, int]
 SITUATIONS: dict[str, Situation] = {
     "in small chunks": (by_itself, {"budget": 16}),
     "in company": (in_company, {"num_blocks": 120}),
-    "preempted": (in_company, {"num_blocks": 7}),
+    "preempted": (in_company, {"num_blocks": 5}),
     "after a prefix hit": (after_a_hit, {}),
 }
 
@@ -104,6 +104,6 @@ def test_a_seeded_request_gives_the_same_bits(folder: Path, situation: str, name
     outputs = run_to_end(engine)
     assert facts(outputs) == alone(folder, path, dtype, name)
     if situation == "preempted":
-        assert engine.stats().num_preemptions > 0
+        assert any(o.timings and o.timings.num_preemptions for (handle, _), o in outputs.items() if handle == A)
     if situation == "after a prefix hit":
         assert outputs[A, 0].num_cached_tokens == (0 if (A, PROMPT) in outputs else 64)
