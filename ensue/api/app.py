@@ -15,16 +15,28 @@ from starlette.responses import Response
 from ensue import __version__
 from ensue.api import error_handlers, openapi
 from ensue.api.auth import KEY, OPEN, PROBE, Gate, Guard, Policy, needs
+from ensue.api.bodies import ChatBody, CompletionBody, DetokenizeBody, TokenizeBody
+from ensue.api.chat import ChatEndpoint
 from ensue.api.completions import CompletionsEndpoint
 from ensue.api.context import ContextMiddleware
 from ensue.api.health import HealthEndpoint
 from ensue.api.models import ModelsEndpoint
-from ensue.api.protocol import CompletionBody, CompletionObject, ModelList, ModelObject
+from ensue.api.protocol import (
+    ChatObject,
+    CompletionObject,
+    DetokenizeObject,
+    ModelList,
+    ModelObject,
+    TokenizeObject,
+    TokenizerInfo,
+)
+from ensue.api.tokenize import TokenizeEndpoint
 from ensue.config import Config
 from ensue.hosts import is_loopback, refuse_open_host
 from ensue.metrics import Metrics
 from ensue.served_models import ServedModels
 from ensue.service.completion import CompletionService
+from ensue.service.tokenization import TokenizationService
 from ensue.store.keys import KeyStore
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -62,13 +74,19 @@ def create_app(models: ServedModels, keys: KeyStore | None, metrics: Metrics, co
 
 
 def _routes(app: FastAPI, models: ServedModels, metrics: Metrics, config: Config) -> tuple[RouteSpec, ...]:
-    completions = CompletionsEndpoint(models, CompletionService(metrics), config)
+    service = CompletionService(metrics)
+    completions, chat = CompletionsEndpoint(models, service, config), ChatEndpoint(models, service, config)
+    tokens = TokenizeEndpoint(models, TokenizationService(), config)
     listing, health = ModelsEndpoint(models), HealthEndpoint(models, metrics)
     metrics_policy = OPEN if is_loopback(config.server.host) else needs("metrics")
     return (
         RouteSpec(
             "POST", "/v1/completions", completions.create, needs("completions"), CompletionBody, CompletionObject
         ),
+        RouteSpec("POST", "/v1/chat/completions", chat.create, needs("chat"), ChatBody, ChatObject),
+        RouteSpec("POST", "/tokenize", tokens.tokenize, needs("tokenize"), TokenizeBody, TokenizeObject),
+        RouteSpec("POST", "/detokenize", tokens.detokenize, needs("tokenize"), DetokenizeBody, DetokenizeObject),
+        RouteSpec("GET", "/tokenizer_info", tokens.tokenizer_info, needs("tokenize"), answer=TokenizerInfo),
         RouteSpec("GET", "/v1/models", listing.list, KEY, answer=ModelList),
         RouteSpec("GET", "/v1/models/{model:path}", listing.get, KEY, answer=ModelObject),
         RouteSpec("GET", "/health", health.health, PROBE),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ensue.api import strict_json
+from ensue.api.bodies import GenerationBody
 from ensue.api.fields import Boolean, Kind, ListOf, Text
-from ensue.api.protocol import CompletionBody
 from ensue.errors import InvalidGrammar, InvalidRequest, UnknownParameter, UnsupportedParameter, shown
 from ensue.guided.constraint import JSON_KINDS, MAX_GRAMMAR_BYTES, MAX_NESTING, BackendName, Constraint
 from ensue.guided.constraint import Kind as ConstraintKind
@@ -37,7 +37,7 @@ class _Found:
     constraint: Constraint
 
 
-def guided_of(body: CompletionBody) -> Guided | None:
+def guided_of(body: GenerationBody) -> Guided | None:
     """What constrains the text; None where nothing does.
 
     Raises:
@@ -61,7 +61,7 @@ def guided_of(body: CompletionBody) -> Guided | None:
     return Guided(constraint, first.field, field)
 
 
-def _guided_fields(body: CompletionBody) -> Iterator[_Found]:
+def _guided_fields(body: GenerationBody) -> Iterator[_Found]:
     if body.guided_json is not None:
         yield _json("guided_json", body.guided_json)
     if body.guided_regex is not None:
@@ -72,7 +72,7 @@ def _guided_fields(body: CompletionBody) -> Iterator[_Found]:
         yield _plain("guided_grammar", "grammar", body.guided_grammar)
 
 
-def _response_format(body: CompletionBody) -> Iterator[_Found]:
+def _response_format(body: GenerationBody) -> Iterator[_Found]:
     value = body.response_format
     if value is None:
         return
@@ -102,7 +102,7 @@ def _json_schema(path: str, value: Any) -> _Found:
     return _json(f"{path}.schema", value["schema"])
 
 
-def _structured_outputs(body: CompletionBody) -> Iterator[_Found]:
+def _structured_outputs(body: GenerationBody) -> Iterator[_Found]:
     value = body.structured_outputs or {}
     _refuse_unknown("structured_outputs", value, _STRUCTURED)
     given = {name: item for name, item in value.items() if item is not None}
@@ -149,7 +149,7 @@ def _at(field: str, make: Callable[[], Constraint]) -> Constraint:
         raise InvalidGrammar(error.message, param=field) from None
 
 
-def _whitespace(body: CompletionBody) -> tuple[str, str] | None:
+def _whitespace(body: GenerationBody) -> tuple[str, str] | None:
     """The pattern and the field that it came from."""
     path = "structured_outputs.whitespace_pattern"
     other = (body.structured_outputs or {}).get("whitespace_pattern")

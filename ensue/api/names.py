@@ -7,34 +7,45 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any, Literal
 
+from ensue.api.bodies import STREAM_OPTIONS, Body, GenerationBody
 from ensue.api.fields import asks_for_nothing, is_set
-from ensue.api.protocol import INSTEAD, STREAM_OPTIONS, UNSERVED, WITHOUT_EFFECT, CompletionBody
+from ensue.api.messages import EMPTY_KEYS, KEYS
 from ensue.errors import UnknownParameter, UnsupportedParameter, shown
 
-SERVED = frozenset(f.name for f in fields(CompletionBody))
-KNOWN = SERVED | UNSERVED.keys() | {*WITHOUT_EFFECT}
 MAX_WARNINGS = 8
 Policy = Literal["refuse", "warn"]
 
 
-def judge_names(value: Mapping[str, Any], unknown: Policy) -> list[str]:
+def served(body: type[Body]) -> frozenset[str]:
+    """The fields of a body."""
+    return frozenset(f.name for f in fields(body))
+
+
+def known(body: type[Body]) -> frozenset[str]:
+    """The names that a body may have."""
+    return served(body) | body.unserved.keys() | {*body.without_effect}
+
+
+def judge_names(body: type[Body], value: Mapping[str, Any], unknown: Policy) -> list[str]:
     """A warning for each unknown name, where those are not refused.
 
     Raises:
         UnknownParameter: nobody knows a name.
         UnsupportedParameter: a field that is not served asks for something.
     """
-    warnings = _judge(value, KNOWN, "", unknown)
+    warnings = _judge(value, known(body), "", unknown)
     if isinstance(value.get("stream_options"), dict):
         warnings += _judge(value["stream_options"], STREAM_OPTIONS, "stream_options.", unknown)
-    for name, neutral in UNSERVED.items():
+    if isinstance(value.get("messages"), list):
+        warnings += _judge_messages(value["messages"], unknown)
+    for name, neutral in body.unserved.items():
         if value.get(name) is not None and not asks_for_nothing(value[name], neutral):
-            hint = f": {INSTEAD[name]}" if name in INSTEAD else ""
+            hint = f": {body.instead[name]}" if name in body.instead else ""
             raise UnsupportedParameter(f"This server does not support {name}{hint}.", param=name)
-    return warnings
+    return warnings[:MAX_WARNINGS]
 
 
-def refuse_unsupported(body: CompletionBody, unsupported: Collection[str]) -> None:
+def refuse_unsupported(body: GenerationBody, unsupported: Collection[str]) -> None:
     """
     Args:
         unsupported: fields that the engine behind the model cannot serve.
@@ -42,9 +53,18 @@ def refuse_unsupported(body: CompletionBody, unsupported: Collection[str]) -> No
     Raises:
         UnsupportedParameter: one of them asks for something.
     """
+    names = served(type(body))
     for name in unsupported:
-        if name in SERVED and is_set(body, name) and not (name == "best_of" and body.best_of == body.n):
+        if name in names and is_set(body, name) and not (name == "best_of" and body.best_of == body.n):
             raise UnsupportedParameter(f"The engine behind this model does not support {name}.", param=name)
+
+
+def _judge_messages(messages: list[Any], unknown: Policy) -> list[str]:
+    warnings: list[str] = []
+    for index, message in enumerate(messages):
+        if isinstance(message, dict) and len(warnings) < MAX_WARNINGS:
+            warnings += _judge(message, (*KEYS, *EMPTY_KEYS), f"messages[{index}].", unknown)
+    return warnings
 
 
 def _judge(value: Mapping[str, Any], known: Collection[str], prefix: str, unknown: Policy) -> list[str]:

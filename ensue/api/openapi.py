@@ -6,31 +6,45 @@ from typing import Any
 
 import msgspec
 
+from ensue.api.bodies import BODIES, Body
 from ensue.api.fields import Schema, schema_of
 from ensue.api.protocol import (
-    UNSERVED,
-    WITHOUT_EFFECT,
-    CompletionBody,
+    ChatChunkObject,
+    ChatObject,
     CompletionObject,
+    DetokenizeObject,
     ErrorObject,
     ModelList,
     ModelObject,
+    TokenizeObject,
+    TokenizerInfo,
 )
 
 REF = "#/components/schemas/{name}"
-ANSWERS = (CompletionObject, ModelObject, ModelList, ErrorObject)
+ANSWERS = (
+    CompletionObject,
+    ChatObject,
+    ChatChunkObject,
+    ModelObject,
+    ModelList,
+    TokenizeObject,
+    DetokenizeObject,
+    TokenizerInfo,
+    ErrorObject,
+)
 
 
 def components() -> dict[str, Schema]:
     """All named schemas."""
     _, schemas = msgspec.json.schema_components(ANSWERS, ref_template=REF)
-    return {**schemas, CompletionBody.__name__: _completion_body()}
+    return {**schemas, **{body.__name__: _body(body) for body in BODIES}}
 
 
-def _completion_body() -> Schema:
-    schema = schema_of(CompletionBody, required=("prompt",))
-    schema["properties"] |= {name: {"description": "Accepted without effect"} for name in WITHOUT_EFFECT}
-    schema["description"] = f"Known, and refused where they ask for something: {', '.join(UNSERVED)}."
+def _body(body: type[Body]) -> Schema:
+    schema = schema_of(body, body.required)
+    schema["properties"] |= {name: {"description": "Accepted without effect"} for name in body.without_effect}
+    if body.unserved:
+        schema["description"] = f"Known, and refused where they ask for something: {', '.join(body.unserved)}."
     return schema
 
 

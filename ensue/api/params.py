@@ -1,23 +1,26 @@
-"""A request body to a CompletionRequest: which fields may stand together, and defaults. Knows no prompt's tokens."""
+"""Request bodies to a CompletionRequest: which fields may stand together, and defaults. Knows no prompt's tokens."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
+from ensue.api.bodies import Body, ChatBody, CompletionBody, ConversationFields, GenerationBody
 from ensue.api.bounds import check_bounds, check_counts, num_sequences
 from ensue.api.fields import is_set, parse_body
 from ensue.api.guided import guided_of
 from ensue.api.names import Policy, judge_names, refuse_unsupported
-from ensue.api.protocol import CompletionBody
 from ensue.config import LimitsConfig
 from ensue.errors import InvalidRequest, PermissionDenied
 from ensue.request import BeamParams
 from ensue.sampling_params import SamplingParams
 from ensue.served_models import ServedModel
+from ensue.service.conversation import Conversation
 from ensue.service.request import DEFAULT_MAX_TOKENS, CompletionRequest
+
+B = TypeVar("B", bound=Body)
 
 BY_DEFAULT_THE_MODELS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 NOT_WITH_BEAMS = ("top_p", "top_k", "min_p")
@@ -40,7 +43,7 @@ class StreamOptions:
     continuous_usage_stats: bool = False
 
 
-def read_body(value: Any, unknown: Policy, limits: LimitsConfig) -> tuple[CompletionBody, list[str]]:
+def read_body(body: type[B], value: Any, unknown: Policy, limits: LimitsConfig) -> tuple[B, list[str]]:
     """Check names, counts and types; the second result is a warning for each unknown name, where those are not refused.
 
     Raises:
@@ -48,12 +51,12 @@ def read_body(value: Any, unknown: Policy, limits: LimitsConfig) -> tuple[Comple
     """
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
-    warnings = judge_names(value, unknown)
+    warnings = judge_names(body, value, unknown)
     check_counts(value, limits)
-    return parse_body(CompletionBody, value), warnings
+    return parse_body(body, value), warnings
 
 
-def to_request(
+def completion_request(
     body: CompletionBody, model: ServedModel, caller: Caller, *, request_id: str, deadline: float | None = None
 ) -> CompletionRequest:
     """Check limits and combinations, and fill in defaults.
@@ -63,21 +66,79 @@ def to_request(
     """
     if body.prompt is None:
         raise InvalidRequest("prompt is required.", param="prompt")
-    check_bounds(body, model.limits)
+    check_bounds(body, len(body.prompt.prompts), model.limits)
     max_tokens = _max_tokens(body)
-    _check_combinations(body, max_tokens)
+    if max_tokens == 0 and not body.echo:
+        raise InvalidRequest("max_tokens must be at least 1 without echo.", param="max_tokens")
+    return replace(
+        _common(body, model, caller),
+        request_id=request_id,
+        prompts=body.prompt.prompts,
+        is_list=body.prompt.is_list,
+        suffix=body.suffix or None,
+        add_special_tokens=body.add_special_tokens,
+        max_tokens=None if max_tokens == DEFAULT_MAX_TOKENS else max_tokens,
+        echo=body.echo,
+        logprobs=body.logprobs,
+        deadline=deadline,
+    )
+
+
+def chat_request(
+    body: ChatBody, model: ServedModel, caller: Caller, *, request_id: str, deadline: float | None = None
+) -> CompletionRequest:
+    """The same for a chat: its prompt is a conversation, and the context its only bound.
+
+    Raises:
+        InvalidRequest, PermissionDenied: with the field in `param`.
+    """
+    prompt = conversation(body, model)
+    check_bounds(body, 1, model.limits)
+    if is_set(body, "top_logprobs") and not body.logprobs:
+        raise InvalidRequest("top_logprobs needs logprobs to be true.", param="top_logprobs")
+    return replace(
+        _common(body, model, caller),
+        request_id=request_id,
+        prompts=(prompt,),
+        add_special_tokens=body.add_special_tokens,
+        max_tokens=_max_tokens(body),
+        default_max_tokens=None,
+        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        lists_tokens=True,
+        deadline=deadline,
+    )
+
+
+def conversation(body: ConversationFields, model: ServedModel) -> Conversation:
+    """
+    Raises:
+        InvalidRequest: no messages, or no template for them.
+    """
+    if body.messages is None:
+        raise InvalidRequest("messages is required.", param="messages")
+    if model.chat_template is None:
+        how = "start the server with --chat-template FILE"
+        raise InvalidRequest(f"This model has no chat template, so it takes no messages: {how}.", param="messages")
+    return Conversation(
+        template=model.chat_template,
+        messages=body.messages,
+        add_generation_prompt=body.add_generation_prompt and not body.continue_final_message,
+        continue_final_message=body.continue_final_message,
+        variables=body.chat_template_kwargs or {},
+    )
+
+
+def _common(body: GenerationBody, model: ServedModel, caller: Caller) -> CompletionRequest:
+    """What completions and chats have in common; prompts are the caller's to add."""
+    _check_combinations(body)
     _check_priority(body, caller)
     beam = _beam(body, model.sampling_defaults)
     sampling = _sampling(body, model.sampling_defaults)
     refuse_unsupported(body, model.engine.info.unsupported)
     return CompletionRequest(
-        request_id=request_id,
-        prompts=body.prompt.prompts,
-        is_list=body.prompt.is_list,
-        suffix=body.suffix or None,
+        request_id="",
+        prompts=(),
         truncate_prompt_tokens=body.truncate_prompt_tokens,
-        add_special_tokens=body.add_special_tokens,
-        max_tokens=max_tokens,
         min_tokens=body.min_tokens,
         n=body.n,
         best_of=body.best_of,
@@ -90,8 +151,6 @@ def to_request(
         stop_token_ids=body.stop_token_ids,
         ignore_eos=body.ignore_eos,
         include_stop_str_in_output=body.include_stop_str_in_output,
-        echo=body.echo,
-        logprobs=body.logprobs,
         prompt_logprobs=body.prompt_logprobs,
         return_token_ids=body.return_token_ids,
         return_tokens_as_token_ids=body.return_tokens_as_token_ids,
@@ -99,27 +158,23 @@ def to_request(
         spaces_between_special_tokens=body.spaces_between_special_tokens,
         priority=body.priority,
         cache_salt=_cache_salt(caller, body.cache_salt),
-        deadline=deadline,
     )
 
 
-def stream_options(body: CompletionBody) -> StreamOptions:
+def stream_options(body: GenerationBody) -> StreamOptions:
     names = body.stream_options or ()
     return StreamOptions("include_usage" in names, "continuous_usage_stats" in names)
 
 
-def _max_tokens(body: CompletionBody) -> int | None:
-    """The value asked for; None where it is the default, which may shrink."""
+def _max_tokens(body: CompletionBody | ChatBody) -> int | None:
+    """The value asked for, under either name."""
     first, second = body.max_tokens, body.max_completion_tokens
     if first is not None and second is not None and first != second:
         raise InvalidRequest("max_tokens and max_completion_tokens contradict each other.", param="max_tokens")
-    max_tokens = second if first is None else first
-    return None if max_tokens == DEFAULT_MAX_TOKENS else max_tokens
+    return second if first is None else first
 
 
-def _check_combinations(body: CompletionBody, max_tokens: int | None) -> None:
-    if max_tokens == 0 and not body.echo:
-        raise InvalidRequest("max_tokens must be at least 1 without echo.", param="max_tokens")
+def _check_combinations(body: GenerationBody) -> None:
     if body.stream_options is not None and not body.stream:
         raise InvalidRequest("stream_options is for streams: set stream to true.", param="stream_options")
     if body.stream and not body.use_beam_search and num_sequences(body) > body.n:
@@ -129,12 +184,12 @@ def _check_combinations(body: CompletionBody, max_tokens: int | None) -> None:
             raise InvalidRequest(f"{name} is for beam search: set use_beam_search to true.", param=name)
 
 
-def _check_priority(body: CompletionBody, caller: Caller) -> None:
+def _check_priority(body: GenerationBody, caller: Caller) -> None:
     if body.priority and not caller.may_set_priority:
         raise PermissionDenied("This API key may not set priority.", param="priority")
 
 
-def _beam(body: CompletionBody, defaults: Mapping[str, float | int]) -> BeamParams | None:
+def _beam(body: GenerationBody, defaults: Mapping[str, float | int]) -> BeamParams | None:
     if not body.use_beam_search:
         return None
     if body.best_of == 1:
@@ -147,7 +202,7 @@ def _beam(body: CompletionBody, defaults: Mapping[str, float | int]) -> BeamPara
     return BeamParams(num_sequences(body), body.length_penalty, body.early_stopping)
 
 
-def _sampling(body: CompletionBody, defaults: Mapping[str, float | int]) -> SamplingParams:
+def _sampling(body: GenerationBody, defaults: Mapping[str, float | int]) -> SamplingParams:
     """Values of the body, else of the model, else of SamplingParams."""
     given = {name: value for name in BY_DEFAULT_THE_MODELS if (value := getattr(body, name)) is not None}
     chosen: dict[str, Any] = {**defaults, **given}

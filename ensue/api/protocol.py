@@ -1,157 +1,20 @@
-"""What goes over the wire: the fields of a completion request and the objects of an answer.
-
-Validation and OpenAPI both come from here. Which fields may be combined, and the server's limits, are params.py's.
-"""
+"""What goes back over the wire: the objects of answers. Requests are bodies.py's; OpenAPI comes from both."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
-from ensue.api.fields import (
-    Boolean,
-    BooleanOr,
-    Flags,
-    Integer,
-    ListOf,
-    Number,
-    OneOrMore,
-    Positive,
-    Text,
-    param,
-)
-from ensue.api.kinds import JSON_SCHEMA, LOGIT_BIAS, OBJECT, PROMPT, TOKEN_IDS, Prompts
 from ensue.service.choice import StopReason
-from ensue.service.logprobs import Logprobs, PromptLogprobs
-from ensue.service.request import DEFAULT_MAX_TOKENS
+from ensue.service.logprobs import Logprobs, PromptLogprobs, TokenLogprob
 
-STREAM_OPTIONS = ("include_usage", "continuous_usage_stats", "include_obfuscation")  # the last has no effect
-
-
-@dataclass(frozen=True, slots=True)
-class CompletionBody:
-    """POST /v1/completions."""
-
-    # ---- input
-    prompt: Prompts | None = param(  # noqa: RUF009 - makes a field
-        PROMPT, None, "Text, texts, token ids, or lists of them; required"
-    )
-    model: str | None = param(Text(), None, "A served name or alias; default: the served model")
-    suffix: str | None = param(Text(), None, "The text after the gap that the completion fills", neutral=("",))
-    echo: bool = param(Boolean(), False, "Put the prompt before the completion")
-    truncate_prompt_tokens: int | None = param(Integer(low=1), None, "Keep the last so many tokens of the prompt")
-    add_special_tokens: bool = param(Boolean(), True, "Encode texts with the tokens that the tokenizer adds")
-    # ---- how much, how many
-    max_tokens: int | None = param(
-        Integer(low=0),
-        None,
-        f"Tokens generated at most; default {DEFAULT_MAX_TOKENS}, less where the context ends",
-        neutral=(DEFAULT_MAX_TOKENS,),
-    )
-    max_completion_tokens: int | None = param(
-        Integer(low=0), None, "Another name of max_tokens", neutral=(DEFAULT_MAX_TOKENS,)
-    )
-    min_tokens: int = param(Integer(low=0), 0, "Neither end nor stop before so many tokens")
-    n: int = param(Integer(low=1), 1, "Choices a prompt")
-    best_of: int | None = param(Integer(low=1), None, "Sample so many, return the n likeliest; with beams their number")
-    use_beam_search: bool = param(Boolean(), False, "Search for the likeliest texts instead of sampling")
-    length_penalty: float = param(Number(), 1.0, "Beams: score = sum of log-probabilities / length ^ this")
-    early_stopping: bool | Literal["never"] = param(BooleanOr("never"), False, "Beams: when the search ends")
-    ignore_eos: bool = param(Boolean(), False, "Go on after the model's end tokens")
-    stop: tuple[str, ...] = param(OneOrMore(Text()), (), "Texts before which the completion is cut")
-    stop_token_ids: tuple[int, ...] = param(TOKEN_IDS, (), "Tokens that end the completion")
-    include_stop_str_in_output: bool = param(Boolean(), False, "Keep the text that stopped the completion")
-    # ---- choosing tokens
-    allowed_token_ids: tuple[int, ...] | None = param(TOKEN_IDS, None, "No other token is generated")
-    bad_words: tuple[str, ...] = param(ListOf(Text()), (), "Words that are not generated")
-    logit_bias: tuple[tuple[int, float], ...] = param(LOGIT_BIAS, (), "Added to the logits of tokens; -100 bans")
-    repetition_penalty: float | None = param(
-        Positive(), None, "Default 1; divides or multiplies the logits of prompt and output tokens", neutral=(1.0,)
-    )
-    frequency_penalty: float = param(Number(-2, 2), 0.0, "Subtracted for each time that the output has the token")
-    presence_penalty: float = param(Number(-2, 2), 0.0, "Subtracted once where the output has the token")
-    temperature: float | None = param(Number(0, 2), None, "Default 1; 0 takes the likeliest token", neutral=(1.0,))
-    min_p: float | None = param(
-        Number(0, 1), None, "Default 0; drops tokens below this share of the likeliest", neutral=(0.0,)
-    )
-    top_k: int | None = param(
-        Integer(low=-1), None, "The k likeliest tokens; 0 and -1 are off, the default", neutral=(0, -1)
-    )
-    top_p: float | None = param(
-        Number(0, 1), None, "Default 1; the smallest set of tokens with this mass", neutral=(1.0,)
-    )
-    seed: int | None = param(
-        Integer(), None, "Equal requests with equal seeds have equal answers; -1 is none", neutral=(-1,)
-    )
-    # ---- guided decoding
-    guided_json: dict[str, Any] | bool | str | None = param(  # noqa: RUF009 - makes a field
-        JSON_SCHEMA, None, "The text is JSON that satisfies this schema"
-    )
-    guided_regex: str | None = param(Text(), None, "The whole text matches this regex")
-    guided_choice: tuple[str, ...] | None = param(ListOf(Text()), None, "The text is one of these")
-    guided_grammar: str | None = param(Text(), None, "The text satisfies this grammar, in Lark or GBNF")
-    guided_whitespace_pattern: str | None = param(Text(), None, "Regex for white space between JSON tokens")
-    guided_decoding_backend: str = param(Text(), "auto", "auto, llguidance, xgrammar or outlines")
-    response_format: dict[str, Any] | None = param(  # noqa: RUF009
-        OBJECT, None, "text, json_object or json_schema, as OpenAI has it", neutral=({"type": "text"},)
-    )
-    structured_outputs: dict[str, Any] | None = param(  # noqa: RUF009
-        OBJECT, None, "json, regex, choice, grammar or json_object, with whitespace_pattern", neutral=({},)
-    )
-    # ---- what is returned
-    logprobs: int | None = param(Integer(low=0), None, "Log-probabilities of each token and the k likeliest")
-    prompt_logprobs: int | None = param(Integer(low=0), None, "Of each prompt token, with the k likeliest there")
-    return_token_ids: bool = param(Boolean(), False, "Give the ids of prompt and completion, too")
-    return_tokens_as_token_ids: bool = param(Boolean(), False, "Name tokens `token_id:7` in logprobs")
-    skip_special_tokens: bool = param(Boolean(), True, "Leave special tokens out of the text")
-    spaces_between_special_tokens: bool = param(Boolean(), True, "Where they stay, a space between neighbours")
-    stream: bool = param(Boolean(), False, "Answer by server-sent events")
-    stream_options: frozenset[str] | None = param(Flags(STREAM_OPTIONS), None, "Only with stream")
-    # ---- who asks
-    priority: int = param(Integer(), 0, "Lower first; for keys that may")
-    cache_salt: str | None = param(Text(), None, "Share cached prompts only with requests of the same salt")
-    user: str | None = param(Text(), None, "A label")
+T = TypeVar("T")
 
 
-# Fields that OpenAI's clients send; accepted without effect.
-WITHOUT_EFFECT = ("metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key")
-
-# Fields that are known and not served; each with the values that ask for nothing, null apart.
-UNSERVED: dict[str, tuple[Any, ...]] = {
-    # vLLM's
-    "prompt_embeds": (),
-    "kv_transfer_params": (),
-    "vllm_xargs": (),
-    "logits_processors": (),
-    "request_id": (),
-    "detokenize": (True,),
-    # Hugging Face's
-    "num_beams": (1,),
-    "num_return_sequences": (1,),
-    "do_sample": (True,),
-    "max_new_tokens": (),
-    "max_length": (),
-    "min_new_tokens": (0,),
-    "typical_p": (1,),
-    "no_repeat_ngram_size": (0,),
-    "num_beam_groups": (1,),
-    "diversity_penalty": (0,),
-    "use_cache": (True,),
-}
-INSTEAD = {
-    "max_new_tokens": "use max_tokens",
-    "max_length": "use max_tokens",
-    "min_new_tokens": "use min_tokens",
-    "do_sample": "use temperature 0",
-    "num_beams": "use use_beam_search and best_of",
-    "num_return_sequences": "use n",
-    "request_id": "the server names requests, see x-request-id",
-}
-
-
-# ---- answers
+def given(value: T | None) -> T | msgspec.UnsetType:
+    """A value that answers have only where it is there."""
+    return msgspec.UNSET if value is None else value
 
 
 class PromptTokensDetails(msgspec.Struct, frozen=True):
@@ -186,6 +49,90 @@ class CompletionObject(msgspec.Struct, frozen=True, kw_only=True):
     system_fingerprint: str
     choices: list[ChoiceObject]
     usage: UsageObject | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class MessageObject(msgspec.Struct, frozen=True, kw_only=True):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatLogprobsObject(msgspec.Struct, frozen=True):
+    content: tuple[TokenLogprob, ...]
+    refusal: None = None
+
+
+class ChatChoiceObject(msgspec.Struct, frozen=True):
+    index: int
+    message: MessageObject
+    logprobs: ChatLogprobsObject | None
+    finish_reason: str
+    stop_reason: StopReason
+    token_ids: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET  # where they are asked for
+
+
+class ChatObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChoiceObject]
+    usage: UsageObject
+    prompt_logprobs: PromptLogprobs | msgspec.UnsetType = msgspec.UNSET  # these two where they are asked for
+    prompt_token_ids: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class DeltaObject(msgspec.Struct, frozen=True, kw_only=True):
+    role: Literal["assistant"] | msgspec.UnsetType = msgspec.UNSET  # in the first event of a choice
+    content: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChatChunkChoice(msgspec.Struct, frozen=True):
+    index: int
+    delta: DeltaObject
+    logprobs: ChatLogprobsObject | None = None
+    finish_reason: str | None = None
+    stop_reason: StopReason = None
+    token_ids: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChatChunkObject(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a stream; what belongs to the prompt stands in the first."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChunkChoice]
+    usage: UsageObject | msgspec.UnsetType | None = msgspec.UNSET
+    prompt_logprobs: PromptLogprobs | msgspec.UnsetType = msgspec.UNSET
+    prompt_token_ids: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class TokenizeObject(msgspec.Struct, frozen=True):
+    count: int
+    max_model_len: int
+    tokens: list[int]
+    token_strs: list[str | None] | None
+
+
+class DetokenizeObject(msgspec.Struct, frozen=True):
+    prompt: str
+
+
+class TokenizerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Special tokens by name, more of them where the model has more."""
+
+    tokenizer_class: str | None
+    bos_token: str | None
+    eos_token: str | None
+    pad_token: str | None
+    unk_token: str | None
+    chat_template: str | None
 
 
 class ModelObject(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from ensue.child import Event, EventWriter, ProcessSettings
 from ensue.config import LimitsConfig, ServerConfig, StoreConfig
 from ensue.engine.client import EngineClient
 from ensue.engine.fake import FakeEngine
-from ensue.errors import ConfigError, InvalidRequest
+from ensue.errors import ConfigError, InvalidRequest, ModelError
 from ensue.guided.prover import ProofLimits, Prover
 from ensue.logs import set_up_logging
 from ensue.metrics import Metrics
@@ -97,7 +97,6 @@ def served_names(settings: ProcessSettings) -> tuple[str, ...]:
 def served_model(settings: ProcessSettings, engine: EngineClient | FakeEngine, tokenizer: Tokenizer) -> ServedModel:
     """The model of these settings behind an engine."""
     name, *aliases = served_names(settings)
-    template = tokenizer.chat_template
     return ServedModel(
         name=name,
         aliases=tuple(aliases),
@@ -106,10 +105,29 @@ def served_model(settings: ProcessSettings, engine: EngineClient | FakeEngine, t
         limits=settings.config.limits,
         root=settings.model.root,
         created=int(time.time()),
-        chat_template=None if template is None else ChatTemplate(template, tokenizer.special_tokens),
+        chat_template=chat_template(settings.config.server, tokenizer),
         prover=None if isinstance(engine, FakeEngine) else _prover(tokenizer, settings.config.limits),
         sampling_defaults=_sampling_defaults(settings),
     )
+
+
+def chat_template(server: ServerConfig, tokenizer: Tokenizer) -> ChatTemplate | None:
+    """The template that the settings name, else the model's own; None where there is neither.
+
+    Raises:
+        ConfigError: the file can't be read, or is not valid Jinja.
+        ModelError: the model's own is not valid.
+    """
+    if server.chat_template is None:
+        own = tokenizer.chat_template
+        return None if own is None else ChatTemplate(own, tokenizer.special_tokens)
+    path = Path(server.chat_template)
+    try:
+        return ChatTemplate(path.read_text("utf-8"), tokenizer.special_tokens)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read --chat-template {path}: {type(error).__name__}.") from None
+    except ModelError as error:
+        raise ConfigError(f"--chat-template {path}: {error.message}") from None
 
 
 def _prover(tokenizer: Tokenizer, limits: LimitsConfig) -> Prover:

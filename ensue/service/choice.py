@@ -13,7 +13,7 @@ from ensue.outputs import FinishReason, TokenOutput
 from ensue.request import CompiledGrammar
 from ensue.service.guided import TextCheck
 from ensue.service.held import HeldTokens, Released
-from ensue.service.logprobs import Entries, Logprobs, PromptLogprobs, Scores, rows
+from ensue.service.logprobs import Entries, Logprobs, PromptLogprobs, Scores, TokenEntries, TokenLogprob, rows
 from ensue.service.prompt import EncodedPrompt
 from ensue.service.request import CompletionRequest
 from ensue.text.detokenizer import Decoded, DetokenizedToken, Detokenizer, token_name
@@ -37,6 +37,7 @@ class ChoiceDelta:
     token_ids: tuple[int, ...] | None = None  # where they are asked for
     prompt_token_ids: tuple[int, ...] | None = None  # with the first, where they are asked for
     prompt_logprobs: PromptLogprobs | None = None  # with the first, where they are asked for
+    tokens: tuple[TokenLogprob, ...] | None = None  # instead of `logprobs`, where a list of tokens is asked for
 
 
 def joined(deltas: Sequence[ChoiceDelta]) -> ChoiceDelta:
@@ -46,7 +47,7 @@ def joined(deltas: Sequence[ChoiceDelta]) -> ChoiceDelta:
         if logprobs is not None and delta.logprobs is not None:
             logprobs.extend(delta.logprobs)
     first, last = deltas[0], deltas[-1]
-    has_ids = last.token_ids is not None
+    has_ids, has_tokens = last.token_ids is not None, last.tokens is not None
     return replace(
         last,
         text="".join(delta.text for delta in deltas),
@@ -54,6 +55,7 @@ def joined(deltas: Sequence[ChoiceDelta]) -> ChoiceDelta:
         token_ids=tuple(id_ for delta in deltas for id_ in delta.token_ids or ()) if has_ids else None,
         prompt_token_ids=first.prompt_token_ids,
         prompt_logprobs=first.prompt_logprobs,
+        tokens=tuple(token for delta in deltas for token in delta.tokens or ()) if has_tokens else None,
     )
 
 
@@ -117,7 +119,13 @@ class Choice:
             return None
         released = self._release()
         return ChoiceDelta(
-            self.index, text, released.logprobs, self.finish_reason, self._stop_reason, released.token_ids
+            self.index,
+            text,
+            released.logprobs,
+            self.finish_reason,
+            self._stop_reason,
+            released.token_ids,
+            tokens=released.tokens,
         )
 
     # ---- tokens to text that is certain to stay
@@ -211,5 +219,9 @@ def _held_tokens(request: CompletionRequest, tokenizer: Tokenizer, first_offset:
     if request.logprobs is None:
         return HeldTokens(None, has_ids=True) if request.return_token_ids else None
     names_ids = request.return_tokens_as_token_ids
-    entries = Entries(tokenizer, request.logprobs, first_offset, names_ids=names_ids)
+    entries = (
+        TokenEntries(tokenizer, request.logprobs, names_ids=names_ids)
+        if request.lists_tokens
+        else Entries(tokenizer, request.logprobs, first_offset, names_ids=names_ids)
+    )
     return HeldTokens(entries, has_ids=request.return_token_ids)

@@ -15,7 +15,7 @@ from ensue.served_models import ServedModel
 from ensue.service.answer import Answer
 from ensue.service.choice import ChoiceDelta, StopReason, joined
 from ensue.service.guided import prove
-from ensue.service.logprobs import Logprobs, PromptLogprobs
+from ensue.service.logprobs import Logprobs, PromptLogprobs, TokenLogprob
 from ensue.service.merge import merged
 from ensue.service.meter import Meter
 from ensue.service.request import CompletionRequest
@@ -36,6 +36,7 @@ class FinishedChoice:
     token_ids: tuple[int, ...] | None = None  # these three where they are asked for
     prompt_token_ids: tuple[int, ...] | None = None
     prompt_logprobs: PromptLogprobs | None = None
+    tokens: tuple[TokenLogprob, ...] | None = None
 
 
 class CompletionService:
@@ -135,6 +136,7 @@ def _finished(deltas: Sequence[ChoiceDelta]) -> FinishedChoice:
         whole.token_ids,
         whole.prompt_token_ids,
         whole.prompt_logprobs,
+        whole.tokens,
     )
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ensue.service.logprobs import Entries, Logprobs, Scores
+from ensue.service.logprobs import Entries, Logprobs, Scores, TokenEntries, TokenLogprob
 from ensue.text.detokenizer import DetokenizedToken
 
 
@@ -15,12 +15,13 @@ class Released(NamedTuple):
 
     logprobs: Logprobs | None = None
     token_ids: tuple[int, ...] | None = None
+    tokens: tuple[TokenLogprob, ...] | None = None
 
 
 class HeldTokens:
     """Holds what was asked for of each token."""
 
-    def __init__(self, entries: Entries | None, *, has_ids: bool) -> None:
+    def __init__(self, entries: Entries | TokenEntries | None, *, has_ids: bool) -> None:
         """
         Args:
             entries: writes the log-probabilities; None where they are not wanted.
@@ -55,8 +56,11 @@ class HeldTokens:
         ids = tuple(token.token_id for token, _ in tokens) if self._has_ids else None
         if self._entries is None:
             return Released(None, ids)
+        scored = [(token, scores) for token, scores in tokens[:num_entries] if scores is not None]
+        assert len(scored) == num_entries, "the engine was asked for numbers"
+        if isinstance(self._entries, TokenEntries):
+            return Released(None, ids, tuple(self._entries.entry(token, scores) for token, scores in scored))
         logprobs = Logprobs()
-        for token, scores in tokens[:num_entries]:
-            assert scores is not None, "the engine was asked for numbers"
+        for token, scores in scored:
             self._entries.add(logprobs, token, scores)
         return Released(logprobs, ids)

@@ -14,6 +14,22 @@ from ensue.text.tokenizer import Tokenizer
 LOWEST = -9999.0  # how −inf is written: JSON has no infinity
 
 
+@dataclass(frozen=True, slots=True)
+class LikelyToken:
+    """A token as lists of tokens show it."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...] | None  # None: an id without a token
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob(LikelyToken):
+    """One token of a text, and the likeliest at its place."""
+
+    top_logprobs: tuple[LikelyToken, ...]
+
+
 @dataclass(slots=True)
 class Logprobs:
     """One entry per token; equal lengths."""
@@ -104,6 +120,30 @@ class Entries:
 
     def _name(self, token_id: int) -> str:
         return id_name(token_id) if self._names_ids else token_name(self._tokenizer, token_id)
+
+
+class TokenEntries:
+    """Writes the entries of a chat's answer: exactly the likeliest tokens, each with its bytes."""
+
+    def __init__(self, tokenizer: Tokenizer, num_top: int, *, names_ids: bool = False) -> None:
+        self._tokenizer = tokenizer
+        self._num_top = num_top
+        self._names_ids = names_ids
+
+    def entry(self, token: DetokenizedToken, scores: Scores) -> TokenLogprob:
+        likeliest = zip(scores.top_ids[: self._num_top], scores.top_logprobs, strict=False)
+        top = tuple(
+            LikelyToken(self._name(token_id), _finite(logprob), self._bytes(token_id))
+            for token_id, logprob in likeliest
+        )
+        name = id_name(token.token_id) if self._names_ids else token.name
+        return TokenLogprob(name, _finite(scores.logprob), self._bytes(token.token_id), top)
+
+    def _name(self, token_id: int) -> str:
+        return id_name(token_id) if self._names_ids else token_name(self._tokenizer, token_id)
+
+    def _bytes(self, token_id: int) -> tuple[int, ...] | None:
+        return tuple(self._tokenizer.token_bytes(token_id)) or None
 
 
 def prompt_entries(tokens: Iterable[DetokenizedToken], scores: Iterable[Scores], entries: Entries) -> Logprobs:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ensue.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
 from ensue.outputs import EngineInfo
+from ensue.service.conversation import Conversation
 from ensue.service.prompt_text import placed
 from ensue.service.request import CompletionRequest, Prompt
 from ensue.text.detokenizer import DetokenizedToken
@@ -46,6 +47,8 @@ def encode_prompts(request: CompletionRequest, tokenizer: Tokenizer, info: Engin
 
 
 def _path(request: CompletionRequest, index: int) -> str:
+    if isinstance(request.prompts[index], Conversation):
+        return "messages"
     return f"prompt[{index}]" if request.is_list else "prompt"
 
 
@@ -58,7 +61,9 @@ class PlainEncoder:
         self._limit = context_length(info)
         self._width = info.logits_width
 
-    def encode(self, prompt: Prompt, path: str) -> EncodedPrompt:
+    def encode(self, prompt: Prompt | Conversation, path: str) -> EncodedPrompt:
+        if isinstance(prompt, Conversation):
+            prompt = prompt.render()
         all_ids = self._ids(prompt, path)
         token_ids = truncated(all_ids, self._request.truncate_prompt_tokens, self._tokenizer.bos_token_id)
         is_whole = len(token_ids) == len(all_ids)
@@ -67,7 +72,7 @@ class PlainEncoder:
     def _ids(self, prompt: Prompt, path: str) -> tuple[int, ...]:
         if isinstance(prompt, str):
             return self._encode_text(prompt, path)
-        _check_ids(prompt, path, self._width)
+        check_ids(prompt, path, self._width)
         return prompt
 
     def _encode_text(self, text: str, path: str) -> tuple[int, ...]:
@@ -119,7 +124,7 @@ class GapEncoder(PlainEncoder):
         self._suffix_ids = suffix_ids(self._suffix, tokenizer)
         self._leading = tokenizer.leading_token_ids if request.add_special_tokens else ()
 
-    def encode(self, prompt: Prompt, path: str) -> EncodedPrompt:
+    def encode(self, prompt: Prompt | Conversation, path: str) -> EncodedPrompt:
         if not isinstance(prompt, str):
             raise InvalidRequest("suffix is for prompts that are texts, not token ids.", param="suffix")
         self._check_characters(len(prompt) + len(self._suffix), path)
@@ -168,7 +173,7 @@ def _check_truncation(limit: int | None, context: int) -> None:
         )
 
 
-def _check_ids(token_ids: Sequence[int], path: str, width: int) -> None:
+def check_ids(token_ids: Sequence[int], path: str, width: int) -> None:
     if min(token_ids) >= 0 and max(token_ids) < width:
         return
     index = next(i for i, token_id in enumerate(token_ids) if not 0 <= token_id < width)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ensue.request import BeamParams
 from ensue.sampling_params import SamplingParams
+from ensue.service.conversation import Conversation
 from ensue.service.guided import Guided
 
 DEFAULT_MAX_TOKENS = 16
@@ -18,14 +19,15 @@ class CompletionRequest:
     """A completion of each prompt: the best `n` of `num_samples`."""
 
     request_id: str
-    prompts: tuple[Prompt, ...]
+    prompts: tuple[Prompt | Conversation, ...]
     is_list: bool = False  # the prompts came as a list: errors name `prompt[1]`
     # ---- the prompt
     suffix: str | None = None  # the text after the gap that the completion fills
     truncate_prompt_tokens: int | None = None  # keep the last so many
     add_special_tokens: bool = True
     # ---- how much, how many
-    max_tokens: int | None = None  # None: DEFAULT_MAX_TOKENS, or what the context leaves
+    max_tokens: int | None = None  # None: the default, or what the context leaves
+    default_max_tokens: int | None = DEFAULT_MAX_TOKENS  # None: what the context leaves
     min_tokens: int = 0
     n: int = 1
     best_of: int | None = None  # None: n
@@ -43,6 +45,7 @@ class CompletionRequest:
     # ---- what is returned
     echo: bool = False
     logprobs: int | None = None
+    lists_tokens: bool = False  # log-probabilities as one list of tokens, as chats have them
     prompt_logprobs: int | None = None
     return_token_ids: bool = False
     return_tokens_as_token_ids: bool = False  # log-probabilities name tokens `token_id:7`

@@ -12,7 +12,7 @@ from ensue.request import CompiledGrammar, GenerationRequest
 from ensue.sampling_params import SamplingParams
 from ensue.service.bad_words import bad_words_token_ids
 from ensue.service.prompt import EncodedPrompt, context_length, encode_prompts
-from ensue.service.request import DEFAULT_MAX_TOKENS, CompletionRequest
+from ensue.service.request import CompletionRequest
 from ensue.text.tokenizer import Tokenizer
 
 SEED_BITS = 63
@@ -90,7 +90,8 @@ class Resolver:
     def _max_tokens(self, prompt: EncodedPrompt) -> int:
         request = self._request
         left = context_length(self._info) - len(prompt.token_ids)
-        max_tokens = min(DEFAULT_MAX_TOKENS, left) if request.max_tokens is None else request.max_tokens
+        default = left if request.default_max_tokens is None else min(request.default_max_tokens, left)
+        max_tokens = default if request.max_tokens is None else request.max_tokens
         if request.min_tokens > max_tokens:
             raise InvalidRequest(f"min_tokens must be at most max_tokens, {max_tokens}.", param="min_tokens")
         return max_tokens

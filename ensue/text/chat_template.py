@@ -6,6 +6,7 @@ The template comes with the model and is never a caller's; the sandbox keeps it 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
@@ -64,21 +65,48 @@ class ChatTemplate:
         Raises:
             ModelError: the template is not valid Jinja.
         """
-        self._source = source
+        self.source = source
         self._special_tokens = {name: token for name, token in special_tokens.items() if token is not None}
         try:
             self._template = _environment().from_string(source)
         except (TemplateError, SyntaxError, RecursionError) as error:
-            raise ModelError(f"The model's chat template is not valid: {error}.") from None
+            raise ModelError(f"The chat template is not valid: {error}.") from None
 
     def render(
-        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True, **variables: Any
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        **variables: Any,
     ) -> str:
         """The prompt for a conversation.
+
+        Args:
+            continue_final_message: the prompt ends with the content of the final message.
 
         Raises:
             InvalidRequest: the template refuses these messages.
         """
+        if continue_final_message:
+            return self._render_open(messages, variables)
+        return self._render(messages, add_generation_prompt, variables)
+
+    def _render_open(self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any]) -> str:
+        """As transformers has it: a mark goes through the template, and the prompt is what stands before it."""
+        *before, final = messages
+        if not isinstance(final.get("content"), str):
+            raise InvalidRequest("The final message has no text that could be continued.", param="messages")
+        mark = f"{secrets.token_hex(16)} "  # its space shows whether the template trims contents
+        text = self._render([*before, {**final, "content": final["content"] + mark}], False, variables)
+        prompt, found, rest = text.rpartition(mark[:-1])
+        if not found or final["content"].strip() not in prompt:
+            raise InvalidRequest("The chat template doesn't show the end of the final message.", param="messages")
+        return prompt if rest.startswith(" ") else prompt.rstrip()
+
+    def _render(
+        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool, variables: Mapping[str, Any]
+    ) -> str:
         try:
             return self._template.render(
                 messages=list(messages),
@@ -96,5 +124,5 @@ class ChatTemplate:
             return "these messages: they lack something that it reads"
         message = (error.message or "") if isinstance(error, TemplateError) else ""
         lengths = (length for length in reversed(SHOWN_REASON) if length <= len(message))
-        own = next((message[:length] for length in lengths if message[:length] in self._source), "")
+        own = next((message[:length] for length in lengths if message[:length] in self.source), "")
         return f"these messages: {' '.join(own.split()).rstrip('.')}" if own else "these messages"

@@ -14,6 +14,7 @@ from ensue.text.longest_token import longest_token_chars
 from ensue.text.token_bytes import decoding_of
 from ensue.text.tokenizer_files import (
     Settings,
+    class_name,
     declared_tokens,
     find_chat_template,
     find_fim_template,
@@ -47,6 +48,7 @@ class Tokenizer:
         self.special_tokens = named_tokens(settings)  # bos_token, eos_token, …: for chat templates
         self.bos_token, self.eos_token = map(self.special_tokens.get, ("bos_token", "eos_token"))
         self.special_token_ids = self._add_special_tokens(settings)
+        self.class_name = class_name(settings)
         self.chat_template = chat_template
         self.fim_template = find_fim_template(settings)
         self.vocab_size: int = backend.get_vocab_size(with_added_tokens=True)

@@ -56,6 +56,12 @@ def find_fim_template(settings: Settings) -> str | None:
     return template
 
 
+def class_name(settings: Settings) -> str | None:
+    """What transformers calls the tokenizer; clients are told."""
+    name = settings.get("tokenizer_class")
+    return name if isinstance(name, str) else None
+
+
 def named_tokens(settings: Settings) -> dict[str, str]:
     """Special tokens by name: bos_token, eos_token, and whatever else a model calls its own."""
     contents = {name: content_of(value) for name, value in settings.items() if name.endswith("_token")}

@@ -25,6 +25,7 @@ from ensue.served_models import ServedModel, ServedModels
 from ensue.store.db import Database, sqlite_url
 from ensue.store.keys import KeyStore
 from ensue.store.migrate import upgrade
+from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
 
 Json = dict[str, Any]
@@ -48,6 +49,11 @@ class Api:
         assert response.status_code == status, response.text
         return dict(response.json())
 
+    async def post(self, path: str, body: Json, status: int = 200) -> Json:
+        response = await self.client.post(path, json=body)
+        assert response.status_code == status, response.text
+        return dict(response.json())
+
     async def error(self, body: Json, status: int = 400) -> Json:
         return dict((await self.complete(body, status))["error"])
 
@@ -56,7 +62,10 @@ class Api:
 
     async def events(self, **body: Any) -> list[Any]:
         """A stream's events, `[DONE]` taken off."""
-        response = await self.client.post("/v1/completions", json={"prompt": "x", "stream": True} | body)
+        return await self.events_of("/v1/completions", {"prompt": "x"} | body)
+
+    async def events_of(self, path: str, body: Json) -> list[Any]:
+        response = await self.client.post(path, json={"stream": True} | body)
         assert response.status_code == 200, response.text
         *events, done, rest = response.text.split("\n\n")
         assert (done, rest) == ("data: [DONE]", "")
@@ -72,12 +81,18 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.from_folder(Path(ensue.tiny.__file__).parent)
 
 
+@pytest.fixture(scope="session")
+def template(tokenizer: Tokenizer) -> ChatTemplate:
+    """The bundled model's."""
+    assert tokenizer.chat_template is not None
+    return ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens)
+
+
 @pytest.fixture
-def make_models(tokenizer: Tokenizer) -> Callable[..., ServedModels]:
+def make_models(tokenizer: Tokenizer, template: ChatTemplate) -> Callable[..., ServedModels]:
     def make(engine: FakeEngine, limits: LimitsConfig | None = None, **more: Any) -> ServedModels:
-        return ServedModels(
-            [ServedModel("tiny", engine, tokenizer, limits or LimitsConfig(), root="org/tiny", created=7, **more)]
-        )
+        fields: dict[str, Any] = {"root": "org/tiny", "created": 7, "chat_template": template} | more
+        return ServedModels([ServedModel("tiny", engine, tokenizer, limits or LimitsConfig(), **fields)])
 
     return make
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ensue.api.bodies import CompletionBody
 from ensue.api.guided import guided_of
 from ensue.api.params import read_body
 from ensue.config import LimitsConfig
@@ -20,7 +21,7 @@ OF_SCHEMA = Constraint.of_schema(SCHEMA)
 
 
 def guided(**body: Any) -> Guided | None:
-    return guided_of(read_body({"prompt": "x"} | body, "refuse", LimitsConfig())[0])
+    return guided_of(read_body(CompletionBody, {"prompt": "x"} | body, "refuse", LimitsConfig())[0])
 
 
 SPELLINGS: list[tuple[dict[str, Any], Constraint, str]] = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ensue import __version__
-from ensue.api.names import KNOWN
+from ensue.api.bodies import BODIES, Body
+from ensue.api.names import known
 from ensue.engine.fake import FakeEngine
 from ensue.errors import Overloaded
 from ensue.guided.prover import ProofStats, Prover
@@ -123,12 +124,13 @@ async def test_metrics_tell_of_proofs(make_api: MakeApi) -> None:
         assert 'ensue_guided_cache_misses_total{model="tiny"} 2.0' in text
 
 
-async def test_the_schema_knows_every_field_and_resolves(api: Api) -> None:
+@pytest.mark.parametrize("body", BODIES)
+async def test_the_schema_knows_every_field_and_resolves(api: Api, body: type[Body]) -> None:
     schema = (await api.client.get("/openapi.json")).json()
     schemas = schema["components"]["schemas"]
-    body = schemas["CompletionBody"]
-    named = body["properties"].keys() | {name for name in KNOWN if name in body["description"]}
-    assert named == KNOWN
+    described = schemas[body.__name__]
+    text = described.get("description", "")
+    assert described["properties"].keys() | {name for name in known(body) if name in text} == known(body)
     text = str(schema)
     references = {part.split("'")[0] for part in text.split("#/components/schemas/")[1:]}
     assert references <= schemas.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import openai
 import pytest
@@ -103,13 +104,55 @@ async def test_fields_that_openai_does_not_know(client: AsyncOpenAI) -> None:
 
 
 async def test_the_synchronous_client(client: AsyncOpenAI) -> None:
-    def use() -> tuple[str, str]:
+    def use() -> tuple[str, str, str]:
         with OpenAI(base_url=client.base_url, api_key=client.api_key, max_retries=0) as sync:
             whole = sync.completions.create(model="tiny", prompt="x").choices[0].text
             stream = sync.completions.create(model="tiny", prompt="x", stream=True)
-            return whole, "".join(event.choices[0].text for event in stream)
+            chat = sync.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "x"}])
+            return whole, "".join(event.choices[0].text for event in stream), chat.choices[0].message.content or ""
 
-    assert await asyncio.to_thread(use) == (TEXT, TEXT)
+    assert await asyncio.to_thread(use) == (TEXT, TEXT, TEXT)
+
+
+async def test_a_chat(client: AsyncOpenAI) -> None:
+    answer = await client.chat.completions.create(
+        model="tiny", messages=[{"role": "user", "content": "x"}], logprobs=True, top_logprobs=2, n=2
+    )
+    assert [choice.message.content for choice in answer.choices] == [TEXT, TEXT]
+    assert {choice.finish_reason for choice in answer.choices} == {"stop"}
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.content is not None
+    assert [len(entry.top_logprobs) for entry in logprobs.content] == [2] * len(logprobs.content)
+    assert "".join(entry.token for entry in logprobs.content[:-1]) == TEXT
+
+
+async def test_a_chat_that_goes_on_with_the_clients_own_objects(client: AsyncOpenAI) -> None:
+    first = await client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "x"}])
+    messages: Any = [{"role": "user", "content": "x"}, first.choices[0].message, {"role": "user", "content": "y"}]
+    second = await client.chat.completions.create(model="tiny", messages=messages)
+    assert second.choices[0].message.content == TEXT
+
+
+async def test_a_streamed_chat(client: AsyncOpenAI) -> None:
+    stream = await client.chat.completions.create(
+        model="tiny",
+        messages=[{"role": "user", "content": "x"}],
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = [chunk async for chunk in stream]
+    choices = [choice for chunk in chunks for choice in chunk.choices]
+    assert (choices[0].delta.role, choices[0].delta.content) == ("assistant", "")
+    assert "".join(choice.delta.content or "" for choice in choices) == TEXT
+    assert [choice.finish_reason for choice in choices if choice.finish_reason] == ["stop"]
+    assert chunks[-1].usage is not None
+
+
+async def test_the_clients_own_stream_helper(client: AsyncOpenAI) -> None:
+    async with client.chat.completions.stream(model="tiny", messages=[{"role": "user", "content": "x"}]) as stream:
+        final = await stream.get_final_completion()
+    assert final.choices[0].message.content == TEXT
 
 
 async def test_models(client: AsyncOpenAI) -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ensue.api.names import KNOWN
-from ensue.api.params import Caller, read_body, to_request
-from ensue.api.protocol import UNSERVED
+from ensue.api.bodies import BODIES, UNSERVED, Body, ChatBody, CompletionBody, DetokenizeBody, TokenizeBody
+from ensue.api.names import known
+from ensue.api.params import Caller, completion_request, read_body
 from ensue.config import LimitsConfig, ServerConfig
 from ensue.engine.fake import FakeEngine
 from ensue.request import BeamParams
@@ -112,7 +112,7 @@ NEUTRAL: dict[str, Any] = {
 
 
 async def test_null_is_the_default_of_every_field(api: Api) -> None:
-    await api.complete(dict.fromkeys(KNOWN - {"prompt"}))
+    await api.complete(dict.fromkeys(known(CompletionBody) - {"prompt"}))
 
 
 async def test_what_asks_for_nothing_is_never_an_error(api: Api) -> None:
@@ -180,16 +180,16 @@ async def test_two_names_of_max_tokens_must_agree(api: Api) -> None:
 def test_beams_are_as_many_as_best_of_says_and_at_least_two(
     make_models: Callable[..., ServedModels], body: dict[str, Any], beam: BeamParams
 ) -> None:
-    parsed, _ = read_body({"prompt": "x", "use_beam_search": True} | body, "refuse", LimitsConfig())
-    request = to_request(parsed, make_models(FakeEngine()).default, Caller(), request_id="r")
+    parsed, _ = read_body(CompletionBody, {"prompt": "x", "use_beam_search": True} | body, "refuse", LimitsConfig())
+    request = completion_request(parsed, make_models(FakeEngine()).default, Caller(), request_id="r")
     assert (request.beam, request.num_samples) == (beam, body.get("n", 1))
 
 
 async def test_beams_ignore_what_a_model_recommends_for_sampling(make_models: Callable[..., ServedModels]) -> None:
     model = make_models(FakeEngine(), sampling_defaults={"temperature": 0.7, "top_p": 0.9}).default
     for body in ({}, {"temperature": 0.7, "top_p": 0.9}, {"temperature": 1, "top_p": 1}):
-        parsed, _ = read_body({"prompt": "x", "use_beam_search": True} | body, "refuse", LimitsConfig())
-        assert to_request(parsed, model, Caller(), request_id="r").beam
+        parsed, _ = read_body(CompletionBody, {"prompt": "x", "use_beam_search": True} | body, "refuse", LimitsConfig())
+        assert completion_request(parsed, model, Caller(), request_id="r").beam
 
 
 ANY_JSON = st.recursive(
@@ -199,11 +199,24 @@ ANY_JSON = st.recursive(
 )
 
 
-@given(body=st.dictionaries(st.sampled_from(sorted(KNOWN)) | st.text(max_size=9), ANY_JSON, max_size=6))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_no_body_is_a_fault_of_ours(api: Api, body: dict[str, Any]) -> None:
-    content = json.dumps({"prompt": "x"} | body)
-    response = await api.client.post("/v1/completions", content=content, headers={"content-type": "application/json"})
+PATHS: dict[type[Body], tuple[str, dict[str, Any]]] = {
+    CompletionBody: ("/v1/completions", {"prompt": "x"}),
+    ChatBody: ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 3}),
+    TokenizeBody: ("/tokenize", {"prompt": "x"}),
+    DetokenizeBody: ("/detokenize", {"tokens": [5]}),
+}
+NAMES = {body: st.sampled_from(sorted(known(body))) | st.text(max_size=9) for body in BODIES}
+ANY_BODY = st.sampled_from(BODIES).flatmap(
+    lambda body: st.tuples(st.just(PATHS[body]), st.dictionaries(NAMES[body], ANY_JSON, max_size=6))
+)
+
+
+@given(case=ANY_BODY)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_no_body_is_a_fault_of_ours(api: Api, case: tuple[tuple[str, dict[str, Any]], dict[str, Any]]) -> None:
+    (path, least), body = case
+    content = json.dumps(least | body)
+    response = await api.client.post(path, content=content, headers={"content-type": "application/json"})
     assert response.status_code in (200, 400, 404)
     if response.status_code != 200:
         assert response.json()["error"]["message"].isascii()

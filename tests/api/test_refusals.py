@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ensue.api.protocol import UNSERVED
+from ensue.api.bodies import UNSERVED
 from ensue.config import LimitsConfig
 from ensue.store.keys import KeyStore
 from tests.api.conftest import Api, MakeApi

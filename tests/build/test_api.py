@@ -1,4 +1,4 @@
-"""The API process, put together: whose sampling defaults hold."""
+"""The API process, put together: whose sampling defaults and whose chat template hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ensue.tiny
-from ensue.build.api import served_model
+from ensue.build.api import chat_template, served_model
 from ensue.child import ModelSource, ProcessSettings
 from ensue.config import Config, ServerConfig
 from ensue.engine.fake import FakeEngine
@@ -39,3 +39,29 @@ def test_the_models_defaults_hold_only_where_that_is_chosen(tmp_path: Path) -> N
 def test_a_default_that_no_request_could_have_stops_the_start(tmp_path: Path, recommended: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"generation_config.json asks .*{next(iter(recommended))} must be"):
         sampling_defaults(tmp_path, recommended, generation_config="model")
+
+
+def test_a_template_file_goes_before_the_models_own(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jinja"
+    file.write_text("{{ bos_token }}{{ messages[0].content }}")
+    own, given = (
+        chat_template(ServerConfig(), TOKENIZER),
+        chat_template(ServerConfig(chat_template=str(file)), TOKENIZER),
+    )
+    assert own is not None
+    assert given is not None
+    assert own.source == TOKENIZER.chat_template
+    assert given.render([{"role": "user", "content": "Hi"}]) == "<|begin_of_text|>Hi"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "FileNotFoundError"), (b"{% if %}", "not valid"), (b"\xff", "UnicodeDecodeError")]
+)
+def test_a_template_file_that_cannot_be_used_stops_the_start(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    file = tmp_path / "chat.jinja"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"--chat-template.*{message}"):
+        chat_template(ServerConfig(chat_template=str(file)), TOKENIZER)

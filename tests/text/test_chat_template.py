@@ -49,6 +49,31 @@ def test_rendering_equals_transformers(source: str, add_generation_prompt: bool)
     assert template.render(MESSAGES, add_generation_prompt=add_generation_prompt, tools=[TOOL]) == expected
 
 
+OPEN_ENDS = ["I am ", "I am", " \n two\nlines \n"]
+
+
+@pytest.mark.parametrize("content", OPEN_ENDS)
+@pytest.mark.parametrize("source", [CHATML, LLAMA3, MISTRAL.removesuffix("{{ messages | tojson }}")])
+def test_an_open_end_equals_transformers(source: str, content: str) -> None:
+    reference = PreTrainedTokenizerFast(tokenizer_object=byte_level(), **SPECIAL)  # type: ignore[no-untyped-call]
+    messages = [MESSAGES[1], {"role": "assistant", "content": content}]
+    expected = reference.apply_chat_template(
+        messages, chat_template=source, tokenize=False, continue_final_message=True
+    )
+    assert ChatTemplate(source, SPECIAL).render(messages, continue_final_message=True) == expected
+
+
+@pytest.mark.parametrize("source", ["{{ messages[0].content }}", "{{ messages[-1].content | upper }}", ""])
+def test_an_end_that_the_template_does_not_show_cannot_be_open(source: str) -> None:
+    with pytest.raises(InvalidRequest, match="doesn't show the end"):
+        ChatTemplate(source, {}).render(MESSAGES, continue_final_message=True)
+
+
+def test_a_message_without_text_cannot_be_open() -> None:
+    with pytest.raises(InvalidRequest, match="no text"):
+        ChatTemplate(CHATML, {}).render([{"role": "assistant", "content": None}], continue_final_message=True)
+
+
 def test_a_template_that_refuses_is_the_callers_error() -> None:
     template = ChatTemplate("{{ raise_exception('roles must alternate') }}", {})
     with pytest.raises(InvalidRequest, match="roles must alternate"):

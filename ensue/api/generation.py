@@ -1,0 +1,140 @@
+"""From a body to an answer, streamed or not: what completions and chats have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ensue.api.bodies import GenerationBody
+from ensue.api.body import read_json
+from ensue.api.context import context_of
+from ensue.api.disconnect import unless_disconnected
+from ensue.api.params import Caller, StreamOptions, read_body, stream_options
+from ensue.api.protocol import PromptTokensDetails, UsageObject
+from ensue.api.sse import EventStream, event
+from ensue.config import Config
+from ensue.errors import RequestTimeout
+from ensue.outputs import Usage
+from ensue.served_models import ServedModel, ServedModels
+from ensue.service.choice import ChoiceDelta
+from ensue.service.completion import Completion, CompletionService, FinishedChoice
+from ensue.service.request import CompletionRequest
+from ensue.store.keys import ApiKey
+
+B = TypeVar("B", bound=GenerationBody)
+ShownUsage = UsageObject | msgspec.UnsetType | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHead:
+    """What all objects of one answer share."""
+
+    id: str
+    created: int
+    model: str  # as asked for
+    fingerprint: str
+
+
+class AnswerWriter(ABC):
+    """Makes the objects of one answer."""
+
+    @abstractmethod
+    def whole(self, choices: Sequence[FinishedChoice], usage: UsageObject) -> msgspec.Struct:
+        """An answer that is not streamed."""
+
+    @abstractmethod
+    def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[msgspec.Struct]:
+        """The events that tell one piece of news."""
+
+    @abstractmethod
+    def last_event(self, usage: UsageObject) -> msgspec.Struct:
+        """The event without choices that tells the usage."""
+
+
+class GenerationEndpoint(ABC, Generic[B]):
+    """One route; its subclass says what a body asks for and how the answer looks."""
+
+    id_prefix: ClassVar[str]
+    body: ClassVar[type[Any]]  # B
+
+    def __init__(self, models: ServedModels, service: CompletionService, config: Config) -> None:
+        self._models = models
+        self._service = service
+        self._limits = config.limits
+        self._unknown = config.server.unknown_parameters
+
+    @abstractmethod
+    def _request(
+        self, body: B, model: ServedModel, caller: Caller, request_id: str, deadline: float
+    ) -> CompletionRequest:
+        """What the service is asked for; raises InvalidRequest."""
+
+    @abstractmethod
+    def _writer(self, body: B, head: AnswerHead) -> AnswerWriter: ...
+
+    async def create(self, request: Request) -> Response:
+        """Generate text."""
+        value = await read_json(request, self._limits)
+        body, warnings = read_body(self.body, value, self._unknown, self._limits)
+        model = self._models.resolve(body.model)
+        context = context_of(request.scope)
+        context.model, request_id = model.name, context.request_id
+        deadline = time.time() + self._limits.request_timeout_s
+        asked = self._request(body, model, _caller(context.key), request_id, deadline)
+        completion = await unless_disconnected(request.receive, self._service.start(model, asked))
+        name = body.model or model.name
+        head = AnswerHead(f"{self.id_prefix}-{request_id}", int(time.time()), name, completion.fingerprint)
+        writer, headers = self._writer(body, head), warning_headers(warnings)
+        if body.stream:
+            events = _events(completion, writer, stream_options(body))
+            return EventStream(events, completion.aclose, timeout_s=self._limits.request_timeout_s, headers=headers)
+        return await self._whole(request, completion, writer, headers)
+
+    async def _whole(
+        self, request: Request, completion: Completion, writer: AnswerWriter, headers: Mapping[str, str]
+    ) -> Response:
+        try:
+            async with asyncio.timeout(self._limits.request_timeout_s):
+                choices = await unless_disconnected(request.receive, completion.collect())
+        except TimeoutError:
+            raise RequestTimeout("The request took longer than this server allows.") from None
+        finally:
+            await completion.aclose()
+        content = msgspec.json.encode(writer.whole(choices, _usage(completion.usage)))
+        return Response(content, headers=dict(headers), media_type="application/json")
+
+
+def warning_headers(warnings: Sequence[str]) -> dict[str, str]:
+    return {"warning": ", ".join(f'299 - "{warning}"' for warning in warnings)} if warnings else {}
+
+
+async def _events(completion: Completion, writer: AnswerWriter, options: StreamOptions) -> AsyncIterator[bytes]:
+    """The events of each piece of news, and one for the usage where it is wanted."""
+    without_usage = None if options.include_usage else msgspec.UNSET
+    async for delta in completion:
+        usage = _usage(completion.usage) if options.continuous_usage_stats else without_usage
+        for value in writer.events(delta, usage):
+            yield event(value)
+    if options.include_usage:
+        yield event(writer.last_event(_usage(completion.usage)))
+
+
+def _caller(key: ApiKey | None) -> Caller:
+    return Caller() if key is None else Caller(key.id, may_set_priority="admin" in key.scopes)
+
+
+def _usage(usage: Usage) -> UsageObject:
+    return UsageObject(
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.total_tokens,
+        PromptTokensDetails(usage.cached_tokens),
+    )

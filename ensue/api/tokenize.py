@@ -1,0 +1,94 @@
+"""POST /tokenize, POST /detokenize, GET /tokenizer_info: vLLM's shapes."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ensue.api.bodies import Body, DetokenizeBody, TokenizeBody
+from ensue.api.body import read_json
+from ensue.api.context import context_of
+from ensue.api.disconnect import unless_disconnected
+from ensue.api.fields import is_set
+from ensue.api.generation import warning_headers
+from ensue.api.params import conversation, read_body
+from ensue.api.protocol import DetokenizeObject, TokenizeObject
+from ensue.config import Config
+from ensue.errors import InvalidRequest
+from ensue.served_models import ServedModel, ServedModels
+from ensue.service.conversation import Conversation
+from ensue.service.tokenization import TokenizationService
+
+B = TypeVar("B", bound=Body)
+FOR_MESSAGES_ONLY = ("add_generation_prompt", "continue_final_message", "chat_template_kwargs")
+ALWAYS_TOLD = ("bos_token", "eos_token", "pad_token", "unk_token")  # null where there is none
+
+
+class TokenizeEndpoint:
+    """The tokenizers behind the models."""
+
+    def __init__(self, models: ServedModels, service: TokenizationService, config: Config) -> None:
+        self._models = models
+        self._service = service
+        self._limits = config.limits
+        self._unknown = config.server.unknown_parameters
+
+    async def tokenize(self, request: Request) -> Response:
+        """Token ids of a text or of a conversation."""
+        body, model, headers = await self._read(request, TokenizeBody)
+        text = _text(body, model)
+        is_added = isinstance(text, str) if body.add_special_tokens is None else body.add_special_tokens
+        tokens = await unless_disconnected(
+            request.receive, self._service.tokenize(model, text, add_special_tokens=is_added)
+        )
+        names = self._service.names(model, tokens.ids) if body.return_token_strs else None
+        return _json(TokenizeObject(len(tokens.ids), tokens.max_model_len, tokens.ids, names), headers)
+
+    async def detokenize(self, request: Request) -> Response:
+        """The text of token ids."""
+        body, model, headers = await self._read(request, DetokenizeBody)
+        if body.tokens is None:
+            raise InvalidRequest("tokens is required.", param="tokens")
+        text = await unless_disconnected(request.receive, self._service.detokenize(model, body.tokens))
+        return _json(DetokenizeObject(text), headers)
+
+    async def tokenizer_info(self, request: Request) -> Response:
+        """What a client needs to tokenize by itself: special tokens and the chat template."""
+        model = self._models.resolve(request.query_params.get("model"))
+        context_of(request.scope).model = model.name
+        template, tokenizer = model.chat_template, model.tokenizer
+        told = {
+            **dict.fromkeys(ALWAYS_TOLD),
+            **tokenizer.special_tokens,
+            "tokenizer_class": tokenizer.class_name,
+            "chat_template": None if template is None else template.source,
+        }
+        return Response(msgspec.json.encode(told), media_type="application/json")
+
+    async def _read(self, request: Request, body: type[B]) -> tuple[B, ServedModel, dict[str, str]]:
+        parsed, warnings = read_body(body, await read_json(request, self._limits), self._unknown, self._limits)
+        model = self._models.resolve(parsed.model)
+        context_of(request.scope).model = model.name
+        return parsed, model, warning_headers(warnings)
+
+
+def _text(body: TokenizeBody, model: ServedModel) -> str | Conversation:
+    """
+    Raises:
+        InvalidRequest: neither or both of prompt and messages, or a field for the other one.
+    """
+    if (body.prompt is None) == (body.messages is None):
+        raise InvalidRequest("One of prompt and messages is required, and not both.", param="prompt")
+    if body.prompt is None:
+        return conversation(body, model)
+    for name in FOR_MESSAGES_ONLY:
+        if is_set(body, name):
+            raise InvalidRequest(f"{name} is for messages, not for a prompt.", param=name)
+    return body.prompt
+
+
+def _json(value: msgspec.Struct, headers: dict[str, str]) -> Response:
+    return Response(msgspec.json.encode(value), headers=headers, media_type="application/json")

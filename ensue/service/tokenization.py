@@ -1,0 +1,68 @@
+"""TokenizationService: a text to token ids and back, off the event loop and beside the prompts of completions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ensue.errors import InvalidRequest
+from ensue.served_models import ServedModel
+from ensue.service.conversation import Conversation
+from ensue.service.prompt import check_ids, context_length
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a text consists of."""
+
+    ids: list[int]
+    max_model_len: int  # how many a prompt and its completion may have together
+
+
+class TokenizationService:
+    """Asks the tokenizer of any served model. One thread, so that completions don't wait behind it."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+
+    async def tokenize(self, model: ServedModel, text: str | Conversation, *, add_special_tokens: bool) -> Tokens:
+        """
+        Raises:
+            InvalidRequest: more text than the server tokenizes, or the template refuses the messages.
+        """
+        limit = context_length(model.engine.info)
+        return await self._run(lambda: Tokens(_encoded(model, text, add_special_tokens), limit))
+
+    async def detokenize(self, model: ServedModel, token_ids: tuple[int, ...]) -> str:
+        """
+        Raises:
+            InvalidRequest: an id that the model does not have.
+        """
+        width = model.engine.info.logits_width
+        if token_ids:
+            check_ids(token_ids, "tokens", width)
+        return await self._run(lambda: model.tokenizer.decode(token_ids))
+
+    def names(self, model: ServedModel, token_ids: Sequence[int]) -> list[str | None]:
+        """The tokens as the vocabulary writes them."""
+        return [model.tokenizer.token_text(token_id) for token_id in token_ids]
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _encoded(model: ServedModel, text: str | Conversation, add_special_tokens: bool) -> list[int]:
+    param = "prompt" if isinstance(text, str) else "messages"
+    shown = text if isinstance(text, str) else text.render()
+    limit = model.limits.max_tokenize_chars
+    if len(shown) > limit:
+        raise InvalidRequest(f"A text to tokenize may have at most {limit} characters.", param=param)
+    return model.tokenizer.encode(shown, add_special_tokens=add_special_tokens)
