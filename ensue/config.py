@@ -7,6 +7,7 @@ A setting is a dataclass field: its name is `--its-name` on the command line, `E
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
@@ -15,6 +16,7 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_h
 from ensue.errors import ConfigError
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
+LARGEST = 2**63 - 1  # of any number; more does not cross a process border
 
 
 def setting(
@@ -217,11 +219,18 @@ def _parse(key: str, value: object, place: str) -> object:
         parsed = _parse_list(value, place)
     else:
         parsed = _parse_plain(value, hint, place)
-    if meta["low"] is not None and cast(float, parsed) < meta["low"]:
-        raise ConfigError(f"{place} must be at least {meta['low']:g}, not {value}.")
-    if meta["high"] is not None and cast(float, parsed) > meta["high"]:
-        raise ConfigError(f"{place} must be at most {meta['high']:g}, not {value}.")
+    if isinstance(parsed, int | float):
+        _check_bounds(parsed, meta["low"], meta["high"], value, place)
     return parsed
+
+
+def _check_bounds(parsed: float, low: float | None, high: float | None, given: object, place: str) -> None:
+    if low is not None and parsed < low:
+        raise ConfigError(f"{place} must be at least {low:g}, not {given}.")
+    if high is not None and parsed > high:
+        raise ConfigError(f"{place} must be at most {high:g}, not {given}.")
+    if parsed > LARGEST:
+        raise ConfigError(f"{place} must be at most {LARGEST}, not {given}.")
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
@@ -239,7 +248,16 @@ def _parse_list(value: object, place: str) -> tuple[str, ...]:
     items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise ConfigError(f"{place} must be a list of names, or names separated by commas, not {value!r}.")
+    for index, item in enumerate(items):
+        _refuse_empty(item, place)
+        if item in items[:index]:
+            raise ConfigError(f"{place} has {item!r} twice.")
     return tuple(items)
+
+
+def _refuse_empty(text: str, place: str) -> None:
+    if not text.strip():
+        raise ConfigError(f"{place} must not be empty.")
 
 
 def _parse_size(value: object, place: str) -> int:
@@ -252,14 +270,18 @@ def _parse_size(value: object, place: str) -> int:
 def _parse_plain(value: object, hint: type[Any], place: str) -> object:
     if hint is bool:
         return _parse_bool(value, place)
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ConfigError(f"{place} must be {_NAMES[hint]}, not {value}.")
     if hint is str:
+        _refuse_empty(str(value), place)
         return str(value)
     try:
-        return hint(value)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{place} must be {_NAMES[hint]}, not {value!r}.") from None
+        parsed: float = hint(value)
+    except (OverflowError, ValueError):  # the first: int() of an infinity
+        parsed = math.nan
+    if not math.isfinite(parsed) or (isinstance(value, float) and parsed != value):
+        raise ConfigError(f"{place} must be {_NAMES[hint]}, not {value!r}.")
+    return parsed
 
 
 _NAMES: dict[type[Any], str] = {int: "a whole number", float: "a number", str: "a text"}

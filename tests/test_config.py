@@ -76,6 +76,38 @@ def test_a_boolean_is_no_number() -> None:
         config.load({}, {}, {"port": True})
 
 
+@pytest.mark.parametrize(
+    ("toml", "sentence"),
+    [
+        ({"port": 3.7}, "port in ensue.toml must be a whole number, not 3.7."),
+        ({"host": ["a"]}, "host in ensue.toml must be a text, not ['a']."),
+        ({"host": ""}, "host in ensue.toml must not be empty."),
+        ({"served_model_name": ["a", ""]}, "served_model_name in ensue.toml must not be empty."),
+        ({"served_model_name": ["a", "b", "a"]}, "served_model_name in ensue.toml has 'a' twice."),
+        ({"drain_s": "nan"}, "drain_s in ensue.toml must be a number, not 'nan'."),
+        ({"drain_s": float("inf")}, "drain_s in ensue.toml must be a number, not inf."),
+        ({"max_num_seqs": 10**20}, f"max_num_seqs in ensue.toml must be at most {2**63 - 1}, not {10**20}."),
+        (
+            {"kv_cache_memory": "9e9"},
+            "kv_cache_memory in ensue.toml must be a size such as 4GiB, 512MiB or a number of bytes, not '9e9'.",
+        ),
+        (
+            {"kv_cache_memory": "99999999999 GB"},
+            f"kv_cache_memory in ensue.toml must be at most {2**63 - 1}, not 99999999999 GB.",
+        ),
+    ],
+)
+def test_a_value_that_nothing_could_do_is_refused(toml: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load({}, {}, toml)
+    assert caught.value.message == sentence
+
+
+@pytest.mark.parametrize("value", [8000, 8000.0, "8000"])
+def test_a_whole_number_may_be_written_in_any_way(value: object) -> None:
+    assert config.load({}, {}, {"port": value}).server.port == 8000
+
+
 def test_names_are_unique_over_all_sections() -> None:
     names = [field.name for field in config.all_settings()]
     assert len(names) == len(set(names))
