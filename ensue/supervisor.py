@@ -20,6 +20,7 @@ from ensue.child import Event, ExitCode
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 30.0
 HEALTHY_AFTER_S = 60.0  # a child that lived this long starts again without a wait
+MAX_FIRST_STARTS = 3  # tries for a child that has never worked
 KILL_AFTER_S = 10.0  # beyond the time that a child may take to drain
 
 
@@ -61,18 +62,27 @@ class Child:
 
     async def run(self) -> int:
         """Start, watch and restart; returns the exit code that ended it for good."""
-        backoff, has_worked = Backoff(), False
+        backoff, num_starts, has_worked = Backoff(), 0, False
         while True:
             started = time.monotonic()
             code, was_ready = await self._run_once()
+            num_starts += 1
             has_worked |= was_ready
-            if self._stopping.is_set() or (code == ExitCode.CANNOT_START and not has_worked):
+            if self._stopping.is_set():
                 return code
+            if not has_worked and (code == ExitCode.CANNOT_START or num_starts == MAX_FIRST_STARTS):
+                return self._give_up(code)
             wait_s = backoff.after(time.monotonic() - started)
             self._on_event(self.spec.role, Event("phase", f"ended with code {code}, starting again in {wait_s:g} s"))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait_s)
                 return ExitCode.OK
+
+    def _give_up(self, code: int) -> int:
+        if code == ExitCode.CANNOT_START:  # it has said why
+            return code
+        self._on_event(self.spec.role, Event("fatal", f"The {self.spec.role} cannot start: it ended with code {code}."))
+        return ExitCode.FAILED
 
     async def _run_once(self) -> tuple[int, bool]:
         self._process = await asyncio.create_subprocess_exec(

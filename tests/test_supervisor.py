@@ -8,9 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from ensue.child import Event, ExitCode
-from ensue.supervisor import FIRST_BACKOFF_S, HEALTHY_AFTER_S, LONGEST_BACKOFF_S, Backoff, ChildSpec, supervise
+from ensue.supervisor import (
+    FIRST_BACKOFF_S,
+    HEALTHY_AFTER_S,
+    LONGEST_BACKOFF_S,
+    MAX_FIRST_STARTS,
+    Backoff,
+    ChildSpec,
+    supervise,
+)
 from tests.product.server import is_alive
 
 READY = 'print(\'{"kind": "ready", "text": "%d"}\' % os.getpid(), flush=True)'
@@ -70,6 +81,31 @@ async def test_a_child_that_cannot_start_ends_all() -> None:
     specs = (child("worker", fatal, "sys.exit(3)"), child("api", WAIT_FOR_SIGTERM))
     assert await supervise(*specs, recorder, 5.0, asyncio.Event()) == ExitCode.CANNOT_START
     assert ("worker", Event("fatal", "No such model.")) in recorder.events
+
+
+@pytest.mark.parametrize("end", ["sys.exit(1)", "sys.exit(0)", "os.kill(os.getpid(), 9)"])
+async def test_a_child_that_dies_at_every_start_ends_all(end: str) -> None:
+    recorder = Recorder()
+    specs = (child("worker", end), child("api", READY, WAIT_FOR_SIGTERM))
+    assert await supervise(*specs, recorder, 5.0, asyncio.Event()) == ExitCode.FAILED
+    texts = [event.text for role, event in recorder.events if role == "worker"]
+    assert len(texts) == MAX_FIRST_STARTS
+    assert texts[-1].startswith("The worker cannot start: it ended with code ")
+
+
+async def test_a_child_that_has_worked_is_started_again_whatever_ends_it(tmp_path: Path) -> None:
+    stop, recorder, pids = asyncio.Event(), Recorder(), list[int]()
+
+    def note(role: str, pid: int) -> None:
+        pids.append(pid)
+        if len(pids) == 2:
+            stop.set()
+
+    recorder.on_ready = note
+    count = f"open({str(tmp_path / 'starts')!r}, 'a+').write('x'); n = os.stat({str(tmp_path / 'starts')!r}).st_size"
+    lives = f"{count}\nif n in (1, 5): {READY}\nif n < 5: sys.exit(3)"
+    assert await supervise(None, child("api", lives, WAIT_FOR_SIGTERM), recorder, 5.0, stop) == ExitCode.OK
+    assert len(pids) == 2
 
 
 async def test_a_child_reads_its_settings_and_then_the_lifeline() -> None:

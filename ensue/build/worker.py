@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ensue.build.vocabulary import vocabulary_of
-from ensue.child import EventWriter, ProcessSettings
+from ensue.child import Event, EventWriter, ProcessSettings
 from ensue.config import Config
 from ensue.engine import resources
 from ensue.engine.grammars import Grammars
@@ -28,8 +28,14 @@ BLOCK_SIZE = 64  # positions a block; measured best on CPUs
 def run(settings: ProcessSettings, events: EventWriter) -> None:
     """Load the model and serve it on the socket until told to end."""
     set_up_logging(settings.config.server)
+
+    def build(report: Report) -> LLMEngine:
+        engine = build_engine(Path(settings.model.folder), settings.config, report)
+        events.send(Event("listening"))  # from here on it counts as a worker that has worked
+        return engine
+
     run_worker(
-        lambda report: build_engine(Path(settings.model.folder), settings.config, report),
+        build,
         Grammars(lambda: vocabulary_of(Tokenizer.from_folder(Path(settings.model.folder)))),
         Path(settings.socket_path),
         events.phase,
