@@ -20,12 +20,17 @@ async def complete_alone(config: Config, body: dict[str, object]) -> None:
 
 
 async def complete_at(url: str, api_key: str | None, body: dict[str, object]) -> None:
-    """Send the request and print the text."""
+    """Send the request and print the text.
+
+    Args:
+        url: of the server, with or without the /v1 that OpenAI's clients ask for.
+    """
+    base = url.rstrip("/").removesuffix("/v1")
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
         async with (
             AsyncClient(timeout=600, headers=headers) as client,
-            client.stream("POST", f"{url.rstrip('/')}/v1/completions", json=body) as response,
+            client.stream("POST", f"{base}/v1/completions", json=body) as response,
         ):
             if response.status_code != 200:
                 raise EnsueError(_error_message(await response.aread()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import time
 
 from rich.console import Console
@@ -59,7 +61,7 @@ class StartupPrinter:
             self._credential = event.text
             self._console.print(f"\nYour key, shown this once: [bold]{_plain(event.text)}[/bold]")
         else:
-            self._credential = f"$(cat {event.path})"
+            self._credential = f"$(cat {shlex.quote(event.path)})"
             self._console.print(f"\nThe first key is in {_plain(event.path)}")
 
     def _print_ready(self, model: str) -> None:
@@ -69,8 +71,9 @@ class StartupPrinter:
         url = self.url
         self._console.print(f"[dim]{self._elapsed():7.2f} s[/dim]  [bold green]ready[/bold green] on {url}\n")
         key = "" if self._config.server.no_auth else f' -H "Authorization: Bearer {self._credential}"'
-        body = f'{{"model": "{model}", "prompt": "Once upon a time", "max_tokens": 60, "temperature": 0.7}}'
-        command = f"curl {url}/v1/completions{key} -H 'Content-Type: application/json' -d '{body}'"
+        body = {"model": model, "prompt": "Once upon a time", "max_tokens": 60, "temperature": 0.7}
+        data = shlex.quote(json.dumps(body))
+        command = f"curl {url}/v1/completions{key} -H 'Content-Type: application/json' -d {data}"
         self._console.print(_plain(command))
 
     @property

@@ -81,7 +81,7 @@ def test_complete_runs_by_itself() -> None:
 def test_complete_talks_to_a_server_and_streams_the_same_text(tmp_path: Path) -> None:
     with running_server(tmp_path, "--engine", "fake") as server:
         arguments = ["complete", "One day", "--url", server.url, "--api-key", server.key, "--max-tokens", "6"]
-        whole, streamed = ensue(*arguments), ensue(*arguments, "--stream")
+        whole, streamed = ensue(*arguments), ensue(*arguments, "--stream", "--url", f"{server.url}/v1")
         assert whole.stdout == streamed.stdout
         assert "day" in whole.stdout
         refused = ensue(*arguments[:4])

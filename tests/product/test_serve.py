@@ -24,6 +24,15 @@ def test_the_printed_curl_line_works_when_pasted(server: Server) -> None:
     assert '"object":"text_completion"' in result.stdout
 
 
+def test_the_printed_curl_line_works_with_odd_names(tmp_path: Path) -> None:
+    folder = tmp_path / "it's $HOME"
+    folder.mkdir()
+    with running_server(folder, "--engine", "fake", "--served-model-name", 'Bob\'s "own" \\ [model]') as server:
+        line = next(line for line in server.printed.splitlines() if line.startswith("curl "))
+        result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+        assert json.loads(result.stdout)["model"] == 'Bob\'s "own" \\ [model]'
+
+
 def test_the_first_key_is_for_its_owner_only(server: Server) -> None:
     assert (server.data_dir / "first-key").stat().st_mode & 0o777 == 0o600
     assert server.key not in server.printed
@@ -67,9 +76,14 @@ def test_a_killed_worker_fails_its_requests_and_comes_back(tmp_path: Path) -> No
         os.kill(first, signal.SIGKILL)
         with pytest.raises(openai.APIError):
             list(stream)
-        assert wait_until(lambda: server.status("/ready")[0] == 503 or server.child_pids()["worker"] != first, 5)
+        assert wait_until(lambda: server.status("/ready")[0] == 503 or server.child_pids().get("worker") != first, 5)
         assert wait_until(lambda: server.status("/ready")[0] == 200, 60)
         assert server.post(SEEDED)["choices"]
+
+
+def test_a_worker_counts_as_started_before_the_server_is_ready(server: Server) -> None:
+    """What ends it later is no mistake of the start, and it is started again."""
+    assert server.printed.index("worker listening") < server.printed.index("ready")
 
 
 def test_a_killed_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
