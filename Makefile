@@ -5,9 +5,10 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CLIENTS := $(patsubst tests/clients/%/requirements.txt,.venv-clients/%/installed,$(wildcard tests/clients/*/requirements.txt))
 INSTALLED := $(VENV)/installed-$(shell echo '$(TORCH)' | tr -c 'a-zA-Z0-9.\n' '_')
 
-.PHONY: install serve test test-all check bench clean
+.PHONY: install serve test test-all test-clients check bench clean
 
 install: $(INSTALLED)
 
@@ -26,7 +27,19 @@ test: install
 	$(BIN)/ensue warm
 	$(BIN)/python -m pytest
 
-test-all: check test
+test-all: check test test-clients
+
+# Each client has an environment of its own, never the server's.
+test-clients: install $(CLIENTS)
+	$(BIN)/ensue warm
+	$(BIN)/python -m pytest tests/clients
+
+.venv-clients/%/installed: tests/clients/%/requirements.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	grep -v '^torch==' $< > $(@D)/requirements.txt
+	if grep -q '^torch==' $<; then $(@D)/bin/python -m pip --disable-pip-version-check --quiet install '$(TORCH)'; fi
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $(@D)/requirements.txt
+	touch $@
 
 check: install
 	$(BIN)/ruff check .
@@ -35,4 +48,4 @@ check: install
 	$(BIN)/python -m pytest tests/architecture -q
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info
+	rm -rf $(VENV) .venv-clients .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,14 @@ bound_spinning(os.environ)  # before torch is loaded: what runs the tests may be
 import torch  # noqa: E402
 
 from ensue.model import devices, kernels  # noqa: E402
+
+CLIENTS = Path(__file__).parent / "clients"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Real clients run only where they are asked for: `make test-clients` makes the environments that they need."""
+    is_asked_for = any(Path(argument).resolve().is_relative_to(CLIENTS) for argument in config.args)
+    return True if collection_path == CLIENTS and not is_asked_for else None
 
 
 @pytest.fixture(scope="module")
