@@ -41,11 +41,9 @@ class TokenizeEndpoint:
         body, model, headers = await self._read(request, TokenizeBody)
         text = _text(body, model)
         is_added = isinstance(text, str) if body.add_special_tokens is None else body.add_special_tokens
-        tokens = await unless_disconnected(
-            request.receive, self._service.tokenize(model, text, add_special_tokens=is_added)
-        )
-        names = self._service.names(model, tokens.ids) if body.return_token_strs else None
-        return _json(TokenizeObject(len(tokens.ids), tokens.max_model_len, tokens.ids, names), headers)
+        work = self._service.tokenize(model, text, add_special_tokens=is_added, has_names=body.return_token_strs)
+        tokens = await unless_disconnected(request.receive, work)
+        return _json(TokenizeObject(len(tokens.ids), tokens.max_model_len, tokens.ids, tokens.names), headers)
 
     async def detokenize(self, request: Request) -> Response:
         """The text of token ids."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,6 +21,7 @@ class Tokens:
     """What a text consists of."""
 
     ids: list[int]
+    names: list[str | None] | None  # as the vocabulary writes them, where they are asked for
     max_model_len: int  # how many a prompt and its completion may have together
 
 
@@ -30,13 +31,20 @@ class TokenizationService:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
 
-    async def tokenize(self, model: ServedModel, text: str | Conversation, *, add_special_tokens: bool) -> Tokens:
+    async def tokenize(
+        self, model: ServedModel, text: str | Conversation, *, add_special_tokens: bool, has_names: bool = False
+    ) -> Tokens:
         """
         Raises:
             InvalidRequest: more text than the server tokenizes, or the template refuses the messages.
         """
         limit = context_length(model.engine.info)
-        return await self._run(lambda: Tokens(_encoded(model, text, add_special_tokens), limit))
+
+        def encode() -> Tokens:
+            ids = _encoded(model, text, add_special_tokens)
+            return Tokens(ids, list(map(model.tokenizer.token_text, ids)) if has_names else None, limit)
+
+        return await self._run(encode)
 
     async def detokenize(self, model: ServedModel, token_ids: tuple[int, ...]) -> str:
         """
@@ -47,10 +55,6 @@ class TokenizationService:
         if token_ids:
             check_ids(token_ids, "tokens", width)
         return await self._run(lambda: model.tokenizer.decode(token_ids))
-
-    def names(self, model: ServedModel, token_ids: Sequence[int]) -> list[str | None]:
-        """The tokens as the vocabulary writes them."""
-        return [model.tokenizer.token_text(token_id) for token_id in token_ids]
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
