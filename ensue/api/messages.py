@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ensue.api import strict_json
 from ensue.api.fields import ListOf, Schema, Text
 from ensue.errors import InvalidRequest, UnsupportedParameter, shown
 
 Message = dict[str, Any]
 Messages = tuple[Message, ...]
 
+MAX_DEPTH = 64  # of the arguments of a past call
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 FOREIGN_PARTS = ("image_url", "input_audio", "audio_url", "video_url", "file", "refusal")
 # Keys of a message, and those that OpenAI's own objects have beside them; the latter must be null or empty.
@@ -158,8 +159,8 @@ class _Call:
 
 def _arguments(value: Any, path: str) -> Mapping[str, Any]:
     try:
-        arguments = json.loads(value or "{}") if isinstance(value, str | None) else value
-    except (ValueError, RecursionError):
+        arguments = strict_json.parse((value or "{}").encode(), MAX_DEPTH) if isinstance(value, str | None) else value
+    except InvalidRequest:
         arguments = None
     if not isinstance(arguments, dict):
         raise InvalidRequest(f"{path} must be a JSON object, as a text.", param=path)

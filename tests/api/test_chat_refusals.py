@@ -52,7 +52,10 @@ MESSAGES: list[Row] = [
     (called({"function": {"name": "f"}}, "user"), BAD, "messages[1].tool_calls"),
     (called("f"), BAD, "messages[1].tool_calls[0]"),
     (called({"function": {}}), BAD, f"{FUNCTION}.name"),
-    *((called({"function": {"name": "f", "arguments": a}}), BAD, f"{FUNCTION}.arguments") for a in ("{", "[]", 5)),
+    *(
+        (called({"function": {"name": "f", "arguments": a}}), BAD, f"{FUNCTION}.arguments")
+        for a in ("{", "[]", 5, '{"a": "\\ud800"}', '{"a": NaN}')
+    ),
     ({"messages": [USER] * 4097}, BAD, "messages"),
 ]
 FIELDS: list[Row] = [
