@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from ensue.errors import InvalidRequest, shown
 
 MAX_INT_DIGITS = 1000  # the interpreter refuses to read 4,300 and more
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_NOT_BRACKET = re.compile(r"[^\[\]{}]+")
-_INNERMOST = re.compile(r"\[\]|\{\}")
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level down, one level up, as signed bytes
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -79,13 +80,11 @@ def _refuse_constant(_name: str) -> NoReturn:
 
 
 def _is_deeper(text: str, limit: int) -> bool:
-    """Whether valid JSON has more than `limit` levels: so often can innermost brackets be taken away."""
+    """Whether valid JSON has more than `limit` levels; in one pass, since a hostile body may be all brackets."""
     if text.count("[") + text.count("{") <= limit:
         return False
-    brackets = _NOT_BRACKET.sub("", _STRING.sub("", text))
-    for _ in range(limit):
-        brackets = _INNERMOST.sub("", brackets)
-    return bool(brackets)
+    steps = _STRING.sub("", text).encode().translate(_STEPS, _NOT_BRACKETS)
+    return max(accumulate(memoryview(steps).cast("b")), default=0) > limit
 
 
 def _too_deep(max_depth: int) -> InvalidRequest:

@@ -138,8 +138,12 @@ class EngineClient:
         retry_s = FIRST_RETRY_S
         while True:
             was_ready = False
-            with contextlib.suppress(OSError):
+            try:
                 was_ready = await self._connect_once()
+            except OSError:  # nobody listens
+                pass
+            except Exception:  # a fault of ours must not leave the server without an engine
+                log.exception("the connection to the engine worker failed")
             retry_s = FIRST_RETRY_S if was_ready else retry_s
             await asyncio.sleep(retry_s)
             retry_s = min(LONGEST_RETRY_S, 2 * retry_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 
 from ensue.engine import streams, wire
 from ensue.engine.client import CreditAccount, EngineClient
-from ensue.engine.wire import Grant, Heartbeat, Loading, Message, Ready
-from ensue.errors import Overloaded
+from ensue.engine.wire import Add, Failed, Grant, Heartbeat, Loading, Message, Ready
+from ensue.errors import EngineDead, Overloaded
 from tests.engine.toy import make_engine, make_request
 
 READY = Ready(make_engine().info, 1, Grant(10, 100, 0))
@@ -106,15 +107,31 @@ async def test_closing_ends_what_still_runs_as_draining() -> None:
 
 
 async def test_a_worker_that_hangs_up_is_not_called_in_a_tight_loop() -> None:
-    num_calls = 0
+    called_at: list[float] = []
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal num_calls
-        num_calls += 1
+        called_at.append(time.monotonic())
 
-    async with client_of(hang_up):
-        await asyncio.sleep(0.2)
-    assert 1 <= num_calls <= 5  # after 0, 0.02, 0.06, 0.14 s
+    begun_at = time.monotonic()
+    async with client_of(hang_up), asyncio.timeout(10):
+        while len(called_at) < 5:
+            await asyncio.sleep(0.01)
+    assert called_at[4] - begun_at >= 0.02 + 0.04 + 0.08 + 0.16
+
+
+async def test_a_message_that_cannot_be_used_costs_the_connection_but_not_the_client() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(wire.encode(READY))
+        while message := await streams.read(reader):
+            if isinstance(message, Add):
+                writer.write(wire.encode(Failed(message.handle, "NoSuchError", "")))
+
+    async with client_of(serve) as client:
+        for _ in range(2):
+            await phase_comes(client, "ready")
+            generation = await client.generate(make_request((1,)))
+            with pytest.raises(EngineDead):
+                await anext(aiter(generation))
 
 
 def test_credit_counts_requests_and_tokens() -> None:
