@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ensue.engine.resources import bound_spinning
 
+settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any_machine")  # how long an example takes says something of the machine, not of the code
 bound_spinning(os.environ)  # before torch is loaded: what runs the tests may be busy with other things
 
 import torch  # noqa: E402

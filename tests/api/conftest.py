@@ -164,7 +164,7 @@ def served(make_models: Callable[..., ServedModels], listener: socket.socket) ->
     async def serving(
         engine: FakeEngine, keys: KeyStore | None = None, config: Config | None = None
     ) -> AsyncIterator[str]:
-        config = config or Config(server=ServerConfig(drain_s=1.0))
+        config = config or Config(server=ServerConfig(drain_s=20.0))
         app = create_app(make_models(engine, config.limits), keys, Metrics(), config)
         started, stop = asyncio.Event(), asyncio.Event()
         task = asyncio.create_task(

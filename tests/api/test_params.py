@@ -212,7 +212,9 @@ ANY_BODY = st.sampled_from(BODIES).flatmap(
 
 
 @given(case=ANY_BODY)
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 async def test_no_body_is_a_fault_of_ours(api: Api, case: tuple[tuple[str, dict[str, Any]], dict[str, Any]]) -> None:
     (path, least), body = case
     content = json.dumps(least | body)

@@ -29,7 +29,7 @@ async def exchange(url: str, *pieces: bytes) -> bytes:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-        return await asyncio.wait_for(reader.read(), 5)
+        return await asyncio.wait_for(reader.read(), 30)
     finally:
         writer.close()
 
@@ -41,7 +41,7 @@ def request(body: dict[str, Any], *headers: str) -> bytes:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -102,7 +102,7 @@ async def test_blank_lines_after_an_answer_do_not_keep_a_connection(served: Serv
         writer.write(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
         await reader.readuntil(b"}")
         writer.write(b"\r\n")
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
 
 
@@ -247,5 +247,5 @@ async def test_sigterm_ends_the_server(listener: socket.socket) -> None:
     async def drain() -> None:
         """Nothing runs."""
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await serve(app, listener, Config(), on_started, drain)

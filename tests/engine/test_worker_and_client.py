@@ -51,7 +51,7 @@ async def connected(socket_path: Path, stall_after_s: float = 30.0) -> AsyncIter
         await client.close(0.0)
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it does not come"
@@ -145,7 +145,7 @@ async def test_a_failing_step_ends_the_worker_visibly(socket_path: Path) -> None
         async with connected(socket_path) as client:
             with pytest.raises(EngineDead):
                 await tokens_of(await client.generate(make_request([96])))
-            assert await asyncio.to_thread(process.wait, 10) != 0
+            assert await asyncio.to_thread(process.wait, 60) != 0
 
 
 async def test_a_hanging_step_makes_the_engine_not_ready(socket_path: Path) -> None:
@@ -166,7 +166,7 @@ async def test_sigterm_drains_and_then_ends(socket_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             rest = await tokens_of(generation)
             assert rest[0].finish_reason is FinishReason.LENGTH
-            assert await asyncio.to_thread(process.wait, 10) == 0
+            assert await asyncio.to_thread(process.wait, 60) == 0
 
 
 async def test_a_client_that_leaves_takes_its_requests_along(socket_path: Path) -> None:
@@ -176,7 +176,7 @@ async def test_a_client_that_leaves_takes_its_requests_along(socket_path: Path) 
                 await anext(await leaver.generate(long_request()))
             generation = await watcher.generate(make_request(range(3), max_tokens=30))
             await tokens_of(generation)
-            assert watcher.stats().num_used_blocks == 0
+            await until(lambda: watcher.stats().num_used_blocks == 0)
 
 
 async def test_another_protocol_version_is_turned_away(socket_path: Path) -> None:

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-START_TIMEOUT_S = 90.0
-
 
 @dataclass
 class Server:
@@ -49,7 +47,7 @@ class Server:
     def status(self, path: str) -> tuple[int, dict[str, Any]]:
         """Status and body of a GET, errors included."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=10) as response:
+            with urllib.request.urlopen(self.url + path, timeout=30) as response:
                 return response.status, json.load(response)
         except HTTPError as error:
             with error:

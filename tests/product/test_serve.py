@@ -76,7 +76,7 @@ def test_a_killed_worker_fails_its_requests_and_comes_back(tmp_path: Path) -> No
         os.kill(first, signal.SIGKILL)
         with pytest.raises(openai.APIError):
             list(stream)
-        assert wait_until(lambda: server.status("/ready")[0] == 503 or server.child_pids().get("worker") != first, 5)
+        assert wait_until(lambda: server.status("/ready")[0] == 503 or server.child_pids().get("worker") != first, 30)
         assert wait_until(lambda: server.status("/ready")[0] == 200, 60)
         assert server.post(SEEDED)["choices"]
 
@@ -91,7 +91,7 @@ def test_a_killed_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
         pids = list(server.child_pids().values())
         assert len(pids) == 2
         server.process.kill()
-        assert wait_until(lambda: not any(map(is_alive, pids)), 5.0)
+        assert wait_until(lambda: not any(map(is_alive, pids)), 20)
 
 
 def test_sigterm_ends_cleanly(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ensue.text.utf8 import whole_text
 from tests.text.conftest import byte_level, gemma_like, sentence_piece
 
 shared = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much, HealthCheck.too_slow],
     deadline=None,
     max_examples=60,
 )

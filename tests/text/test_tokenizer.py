@@ -20,7 +20,9 @@ from ensue.text.tokenizer import Tokenizer
 from tests.text.conftest import byte_level, sentence_piece
 
 any_text = st.text(st.characters(codec="utf-8"), max_size=40)
-shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+shared = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=60
+)
 
 
 @shared
