@@ -8,12 +8,15 @@ from typing import Any
 Json = dict[str, Any]
 
 
+UNASKED = dict.fromkeys(("prompt_logprobs", "token_ids", "prompt_token_ids"))  # null in whole answers, not in events
+
+
 def joined(events: Iterable[Json]) -> list[Json]:
     """Texts, lists and ids end to end; what comes once is kept."""
     choices: dict[int, Json] = {}
     for choice in (choice for event in events for choice in event["choices"]):
         index = choice["index"]
-        choices[index] = _added(choices[index], choice) if index in choices else choice
+        choices[index] = _added(choices[index], choice) if index in choices else UNASKED | choice
     return [choices[index] for index in sorted(choices)]
 
 

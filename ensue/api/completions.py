@@ -24,10 +24,10 @@ class CompletionWriter(AnswerWriter):
         self._head = head
 
     def whole(self, choices: Sequence[FinishedChoice], usage: UsageObject) -> msgspec.Struct:
-        return self._object([_choice(choice) for choice in choices], usage)
+        return self._object([_whole(choice) for choice in choices], usage)
 
     def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[msgspec.Struct]:
-        yield self._object([_choice(delta)], usage)
+        yield self._object([_news(delta)], usage)
 
     def last_event(self, usage: UsageObject) -> msgspec.Struct:
         return self._object([], usage)
@@ -59,14 +59,27 @@ class CompletionsEndpoint(GenerationEndpoint[CompletionBody]):
         return CompletionWriter(head)
 
 
-def _choice(choice: ChoiceDelta | FinishedChoice) -> ChoiceObject:
+def _whole(choice: FinishedChoice) -> ChoiceObject:
     return ChoiceObject(
         choice.index,
         choice.text,
         choice.logprobs,
         choice.finish_reason,
         choice.stop_reason,
-        given(choice.prompt_logprobs),
-        given(choice.token_ids),
-        given(choice.prompt_token_ids),
+        choice.prompt_logprobs,
+        choice.token_ids,
+        choice.prompt_token_ids,
+    )
+
+
+def _news(delta: ChoiceDelta) -> ChoiceObject:
+    return ChoiceObject(
+        delta.index,
+        delta.text,
+        delta.logprobs,
+        delta.finish_reason,
+        delta.stop_reason,
+        given(delta.prompt_logprobs),
+        given(delta.token_ids),
+        given(delta.prompt_token_ids),
     )

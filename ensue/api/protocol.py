@@ -34,9 +34,10 @@ class ChoiceObject(msgspec.Struct, frozen=True):
     logprobs: Logprobs | None
     finish_reason: str | None
     stop_reason: StopReason
-    prompt_logprobs: PromptLogprobs | msgspec.UnsetType = msgspec.UNSET  # these three where they are asked for
-    token_ids: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
-    prompt_token_ids: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+    # Null in whole answers and absent in events where they are not asked for: clients of vLLM read them.
+    prompt_logprobs: PromptLogprobs | msgspec.UnsetType | None = None
+    token_ids: tuple[int, ...] | msgspec.UnsetType | None = None
+    prompt_token_ids: tuple[int, ...] | msgspec.UnsetType | None = None
 
 
 class CompletionObject(msgspec.Struct, frozen=True, kw_only=True):
