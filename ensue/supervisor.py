@@ -92,6 +92,8 @@ class Child:
             pass_fds=self.spec.inherited_fds,
             start_new_session=True,  # an interrupt typed on the terminal reaches the supervisor alone
         )
+        if self._stopping.is_set():  # meanwhile
+            self._signal(signal.SIGTERM)
         assert self._process.stdin is not None
         self._process.stdin.write(self.spec.settings + b"\n")  # and then left open: the lifeline
         was_ready = await self._forward_events(self._process)

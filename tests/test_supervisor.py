@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from ensue.supervisor import (
     LONGEST_BACKOFF_S,
     MAX_FIRST_STARTS,
     Backoff,
+    Child,
     ChildSpec,
     supervise,
 )
@@ -105,6 +107,14 @@ async def test_a_child_that_has_worked_is_started_again_whatever_ends_it(tmp_pat
     lives = f"{count}\nif n in (1, 5): {READY}\nif n < 5: sys.exit(3)"
     assert await supervise(None, child("api", lives, WAIT_FOR_SIGTERM), recorder, 5.0, stop) == ExitCode.OK
     assert len(pids) == 2
+
+
+async def test_a_child_that_is_stopped_while_it_is_being_started_ends_at_once() -> None:
+    one = Child(child("api", WAIT_FOR_SIGTERM), Recorder())
+    running = asyncio.create_task(one.run())
+    await asyncio.sleep(0)
+    one.stop()
+    assert await asyncio.wait_for(running, 30) in (ExitCode.OK, -signal.SIGTERM)
 
 
 async def test_a_child_reads_its_settings_and_then_the_lifeline() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import sys
 import time
 
 from rich.console import Console
@@ -14,6 +16,14 @@ from ensue.child import Event
 from ensue.config import API_KEY_VARIABLE, Config
 
 
+class _LastingConsole(Console):
+    """Goes silent when nobody reads along any more; the server goes on."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class StartupPrinter:
     """Prints the events of the children, and once, when all is ready, how to send the first request."""
 
@@ -21,7 +31,7 @@ class StartupPrinter:
         self._config = config
         self._address = address
         self._started_at = started_at
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = _LastingConsole(highlight=False, soft_wrap=True)
         self._credential = f"${API_KEY_VARIABLE}"
         self._last_phase = ("", "")
         self._console.print(f"[bold]ensue {__version__}[/bold]")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -99,6 +101,22 @@ def test_sigterm_ends_cleanly(tmp_path: Path) -> None:
         pids = list(server.child_pids().values())
         assert server.stop() == 0
         assert not any(map(is_alive, pids))
+
+
+def test_a_server_outlives_whoever_reads_what_it_prints(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ensue", "serve", "--engine", "fake", "--port", str(port)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=tmp_path
+    ) as process:
+        server = Server(process, f"http://127.0.0.1:{port}", "", tmp_path / ".data")
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert wait_until(lambda: (tmp_path / ".data" / "first-key").exists(), 60)  # and then this is printed
+        assert wait_until(lambda: server.status("/ready")[0] == 200, 60)
+        assert server.stop() == 0
 
 
 def test_a_second_start_keeps_the_first_key(tmp_path: Path) -> None:
