@@ -89,7 +89,8 @@ class GenerationEndpoint(ABC, Generic[B]):
         context.model, request_id = model.name, context.request_id
         deadline = time.time() + self._limits.request_timeout_s
         asked = self._request(body, model, _caller(context.key), request_id, deadline)
-        completion = await unless_disconnected(request.receive, self._service.start(model, asked))
+        prepared = await unless_disconnected(request.receive, self._service.prepare(model, asked))
+        completion = await unless_disconnected(request.receive, self._service.start(prepared))
         name = body.model or model.name
         head = AnswerHead(f"{self.id_prefix}-{request_id}", int(time.time()), name, completion.fingerprint)
         writer, headers = self._writer(body, head), warning_headers(warnings)

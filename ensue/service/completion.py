@@ -11,6 +11,7 @@ from ensue.engine.base import Generation
 from ensue.errors import GenerationFailed
 from ensue.metrics import Metrics
 from ensue.outputs import Usage
+from ensue.request import CompiledGrammar
 from ensue.served_models import ServedModel
 from ensue.service.answer import Answer
 from ensue.service.choice import ChoiceDelta, StopReason, joined
@@ -19,9 +20,10 @@ from ensue.service.logprobs import Logprobs, PromptLogprobs, TokenLogprob
 from ensue.service.merge import merged
 from ensue.service.meter import Meter
 from ensue.service.request import CompletionRequest
-from ensue.service.resolve import resolve
+from ensue.service.resolve import Resolved, resolve
 
 NUM_ENCODERS = 2  # threads
+UNBOUNDED_TOKENS = 1024  # what a sample without max_tokens is taken for, before it starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,31 @@ class FinishedChoice:
     tokens: tuple[TokenLogprob, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedCompletion:
+    """A request that can start: nothing in it is left to refuse but by the engine."""
+
+    model: ServedModel
+    request: CompletionRequest
+    resolved: Resolved
+    grammar: CompiledGrammar | None
+    meter: Meter
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Each prompt counts once."""
+        return sum(len(prompt.token_ids) for prompt in self.resolved.prompts)
+
+    @property
+    def max_completion_tokens(self) -> int:
+        """What all samples may generate; where the context is the only bound, `UNBOUNDED_TOKENS` a sample at most."""
+        request = self.request
+        is_unbounded = request.max_tokens is None and request.default_max_tokens is None
+        most = UNBOUNDED_TOKENS if is_unbounded else None
+        counts = (generation.max_tokens for generation in self.resolved.generations)
+        return request.num_samples * sum(count if most is None else min(count, most) for count in counts)
+
+
 class CompletionService:
     """Starts completions on any served model."""
 
@@ -46,8 +73,8 @@ class CompletionService:
         self._metrics = metrics
         self._encoders = ThreadPoolExecutor(NUM_ENCODERS, thread_name_prefix="encode")
 
-    async def start(self, model: ServedModel, request: CompletionRequest) -> Completion:
-        """Returns once the engine has accepted every prompt; whatever can be refused is refused here.
+    async def prepare(self, model: ServedModel, request: CompletionRequest) -> PreparedCompletion:
+        """Check, encode and prove everything; nothing is asked of the engine yet.
 
         Raises:
             RequestError: invalid, too long, or no engine to take it.
@@ -56,6 +83,15 @@ class CompletionService:
         loop = asyncio.get_running_loop()
         grammar = None if request.guided is None else await prove(request.guided, model.prover)
         resolved = await loop.run_in_executor(self._encoders, resolve, request, model.tokenizer, info, grammar)
+        return PreparedCompletion(model, request, resolved, grammar, meter)
+
+    async def start(self, prepared: PreparedCompletion) -> Completion:
+        """Returns once the engine has accepted every prompt.
+
+        Raises:
+            RequestError: the engine does not take it.
+        """
+        model, request, resolved = prepared.model, prepared.request, prepared.resolved
         generations: list[Generation] = []
         try:
             for generation_request in resolved.generations:
@@ -64,10 +100,10 @@ class CompletionService:
             await _close(generations)
             raise
         answers = [
-            Answer(i, prompt, request, model.tokenizer, resolved.stop_names, grammar)
+            Answer(i, prompt, request, model.tokenizer, resolved.stop_names, prepared.grammar)
             for i, prompt in enumerate(resolved.prompts)
         ]
-        return Completion(answers, generations, meter, info.fingerprint)
+        return Completion(answers, generations, prepared.meter, model.engine.info.fingerprint)
 
     def close(self) -> None:
         self._encoders.shutdown(wait=False, cancel_futures=True)

@@ -22,6 +22,7 @@ LEVELS: dict[str, int] = {
             "config",
             "sampling_params",
             "request",
+            "rights",
             "outputs",
             "child",
             "hosts",

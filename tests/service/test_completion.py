@@ -34,7 +34,7 @@ async def complete(
     """Collected, after having checked that a stream says the same."""
     service, model = CompletionService(Metrics()), ServedModel("m", engine, tokenizer, LimitsConfig(), "m", 0)
     request = CompletionRequest("id", prompts, **fields)
-    collected, streamed = [await service.start(model, request) for _ in range(2)]
+    collected, streamed = [await service.start(await service.prepare(model, request)) for _ in range(2)]
     choices = await collected.collect()
     deltas = [delta async for delta in streamed]
     for choice in choices:
