@@ -30,7 +30,8 @@ test: install
 test-all: check test test-clients
 
 # Each client has an environment of its own, never the server's.
-test-clients: install $(CLIENTS)
+test-clients: install
+	$(MAKE) --jobs 3 $(CLIENTS)
 	$(BIN)/ensue warm
 	$(BIN)/python -m pytest tests/clients
 
@@ -38,7 +39,7 @@ test-clients: install $(CLIENTS)
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	grep -v '^torch==' $< > $(@D)/requirements.txt
 	if grep -q '^torch==' $<; then $(@D)/bin/python -m pip --disable-pip-version-check --quiet install '$(TORCH)'; fi
-	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $(@D)/requirements.txt
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --requirement $(@D)/requirements.txt
 	touch $@
 
 check: install

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,28 +20,73 @@ ENVIRONMENTS = FOLDER.parents[1] / ".venv-clients"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 QUIET = ("--log-level", "error")
 RANDOM = {"vocab_size": 2048, "max_position_embeddings": 1024, "initializer_range": 0.2}
+OFFLINE = {  # telemetry and downloads, off; what is tried all the same is refused and reported
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "PYTHONPATH": str(FOLDER / "loopback_only"),
+}
+ONE_AT_A_TIME = ("--max-num-seqs", "1", "--max-waiting-requests", "1", "--request-timeout-s", "2")
+WITH_BUNDLED_MODEL = ("openai", "langchain", "llama_index", "litellm", "llm", "instructor", "dspy")
 
 pytestmark = pytest.mark.timeout(600)  # importing and loading take their time on a busy machine
 
 
-def run_client(name: str, server: Server, *arguments: str, home: Path) -> None:
-    """The client's own checks; what it prints is shown where they fail."""
-    python = ENVIRONMENTS / name / "bin" / "python"
-    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "OPENAI_API_KEY": server.key, "HF_HUB_OFFLINE": "1"}
-    command = [str(python), str(FOLDER / name / "client.py"), server.url, *arguments]
-    result = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=540)
-    assert result.returncode == 0, result.stdout + result.stderr
+@dataclass(frozen=True)
+class Client:
+    """A client's environment, and a new home for what it keeps."""
+
+    home: Path
+
+    def run(self, name: str, server: Server, *arguments: str, script: str = "client.py") -> None:
+        """Its own checks; what it prints is shown where they fail."""
+        report = self.home / "tried-to-reach"
+        report.touch()
+        environ = {
+            **OFFLINE,
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "LLM_USER_PATH": str(self.home / "llm"),
+            "LOOPBACK_REPORT": str(report),
+            "OPENAI_API_KEY": server.key,
+        }
+        command = [str(ENVIRONMENTS / name / "bin" / "python"), str(FOLDER / name / script), server.url, *arguments]
+        result = subprocess.run(command, env=environ, cwd=self.home, capture_output=True, text=True, timeout=540)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert report.read_text() == ""
 
 
-def test_openai(tmp_path: Path) -> None:
-    with running_server(tmp_path, *QUIET) as server:
-        run_client("openai", server, home=tmp_path)
+@pytest.fixture
+def client(tmp_path: Path) -> Client:
+    return Client(tmp_path)
 
 
-def test_lm_eval_scores_as_its_own_backend(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("server"), *QUIET) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", WITH_BUNDLED_MODEL)
+def test_a_client_is_served(name: str, client: Client, server: Server) -> None:
+    client.run(name, server)
+
+
+def test_every_client_is_tested() -> None:
+    folders = {path.parent.name for path in FOLDER.glob("*/client.py")}
+    assert folders == {*WITH_BUNDLED_MODEL, "lm_eval"}
+
+
+def test_openai_retries_what_may_be_retried(client: Client, tmp_path: Path) -> None:
+    with running_server(tmp_path, *ONE_AT_A_TIME, *QUIET) as server:
+        worker = server.child_pids()["worker"]
+        client.run("openai", server, str(worker), script="retries.py")
+
+
+def test_lm_eval_scores_as_its_own_backend(client: Client, tmp_path: Path) -> None:
     folder = tmp_path / "random"
     checkpoints.make(folder, checkpoints.Case("llama", RANDOM))
     for name in TOKENIZER_FILES:
         shutil.copy(Path(ensue.tiny.__file__).parent / name, folder)
     with running_server(tmp_path, str(folder), "--dtype", "float32", *QUIET) as server:
-        run_client("lm_eval", server, str(folder), home=tmp_path)
+        client.run("lm_eval", server, str(folder))

@@ -1,4 +1,4 @@
-"""lm-evaluation-harness: a task made here, scored by `local-completions` and by its own backend on the same weights.
+"""lm-evaluation-harness: tasks made here, scored by its `local-…` clients and by its own backend on the same weights.
 
 Prompts go as token ids, made by the harness or, for it, by the server: as texts, a BOS would stand in them twice.
 """
@@ -54,26 +54,30 @@ doc_to_target: answer
 metric_list: [{metric: acc}]
 """
 TEXTS = """
-task: texts
+task: NAME
 dataset_path: json
 dataset_kwargs: {data_files: {test: DOCS}}
 test_split: test
 output_type: generate_until
 doc_to_text: "{{question}}"
 doc_to_target: "{{choices[0]}}"
-generation_kwargs: {until: ["\\n", " the", " a", "fox", "."], max_gen_toks: 24, do_sample: false, temperature: 0.0}
+generation_kwargs: {until: [STOPS], max_gen_toks: 24, do_sample: false, temperature: 0.0}
 metric_list: [{metric: exact_match}]
 """
+STOPS = '"\\n", " the", " a"'  # of a chat the harness sends four at most, its end token among them
+MORE_STOPS = f'{STOPS}, "fox", "."'
 
 
 def write_tasks(folder: Path) -> TaskManager:
-    """Two tasks over the same random documents."""
+    """Three tasks over the same random documents."""
     draw = random.Random(1)
     with (folder / "docs.jsonl").open("w") as file:
         for _ in range(NUM_DOCS):
             choices = [" " + words(draw, 6) for _ in range(4)]
             file.write(json.dumps({"question": words(draw, 60), "choices": choices, "answer": 0}) + "\n")
-    for name, task in (("choices", CHOICES), ("texts", TEXTS)):
+    texts = TEXTS.replace("NAME", "texts").replace("STOPS", MORE_STOPS)
+    chats = TEXTS.replace("NAME", "chats").replace("STOPS", STOPS)
+    for name, task in (("choices", CHOICES), ("texts", texts), ("chats", chats)):
         (folder / f"{name}.yaml").write_text(task.replace("DOCS", str(folder / "docs.jsonl")))
     return TaskManager(include_path=str(folder), include_defaults=False)
 
@@ -82,12 +86,15 @@ def words(draw: random.Random, most: int) -> str:
     return " ".join(draw.choice(WORDS) for _ in range(draw.randint(1, most)))
 
 
-def evaluate(model: str, arguments: dict[str, Any], tasks: TaskManager, batch_size: int) -> dict[str, list[Any]]:
+def evaluate(
+    model: str, arguments: dict[str, Any], tasks: TaskManager, batch_size: int, *, is_chat: bool = False
+) -> dict[str, list[Any]]:
     """The harness' answers to each document, by task."""
     result = lm_eval.simple_evaluate(
         model=model,
         model_args=arguments,
-        tasks=["choices", "texts"],
+        tasks=["chats"] if is_chat else ["choices", "texts"],
+        apply_chat_template=is_chat,
         task_manager=tasks,
         batch_size=batch_size,
         log_samples=True,
@@ -126,6 +133,10 @@ def main(url: str, weights: str) -> None:
             arguments = {**served, **way, "add_bos_token": adds_bos}
             found = evaluate("local-completions", arguments, tasks, batch_size=4)
             compare(expected[adds_bos], found)
+        told = evaluate("hf", own, tasks, batch_size=1, is_chat=True)
+        chats = {**served, "base_url": f"{url}/v1/chat/completions"}
+        found = evaluate("local-chat-completions", chats, tasks, batch_size=1, is_chat=True)
+        assert found == told
 
 
 if __name__ == "__main__":
