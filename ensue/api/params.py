@@ -157,6 +157,7 @@ def _common(body: GenerationBody, model: ServedModel, caller: Caller) -> Complet
         skip_special_tokens=body.skip_special_tokens,
         spaces_between_special_tokens=body.spaces_between_special_tokens,
         priority=body.priority,
+        fair_share_key=caller.key_id,
         cache_salt=_cache_salt(caller, body.cache_salt),
     )
 

@@ -7,10 +7,12 @@ token and a recomputed one are the same thing. Knows no tensors, no texts, no so
 from __future__ import annotations
 
 import bisect
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import takewhile
 
 from ensue.engine.block_manager import BlockManager
+from ensue.engine.fair_share import above_share, key_of, largest, shares_of_step, turns
 from ensue.engine.sequence import Sequence
 
 
@@ -52,6 +54,9 @@ class Scheduler:
     They are taken back first when blocks run out, then those of the youngest running sequence; what was lost is
     computed again later. Blocks that a running sequence reads as well are left alone: taking them would free nothing,
     and lose the sharing.
+
+    Keys share: a step's chunks, the slots and, where there are too few, the blocks (`fair_share`). With one key all of
+    it is first come, first served.
     """
 
     def __init__(
@@ -72,16 +77,19 @@ class Scheduler:
 
     def schedule(self) -> SchedulerOutput:
         """Choose the next step: the newest token of each running sequence has its place, the rest goes to chunks."""
+        self._make_way()
         work = SchedulerOutput(blocks_to_zero=self.blocks.take_blocks_to_zero())
         budget = self._max_num_batched_tokens - sum(s.num_to_compute == 1 for s in self.running)
+        shares = shares_of_step(budget, self._with_chunks())
         num_preemptions = self.num_preemptions
         for sequence in list(self.running):
-            num_tokens = 1 if sequence.num_to_compute == 1 else min(sequence.num_to_compute, budget)
+            is_chunk, key = sequence.num_to_compute > 1, key_of(sequence)
+            num_tokens = min(sequence.num_to_compute, shares[key]) if is_chunk else 1
             if num_tokens and not sequence.is_preempted and self._make_room(sequence, num_tokens):
-                budget -= num_tokens if sequence.num_to_compute > 1 else 0
+                shares[key] = shares.get(key, 0) - (num_tokens if is_chunk else 0)
                 self._schedule(sequence, num_tokens, work)
         if self.num_preemptions == num_preemptions:
-            self._admit(budget, work)
+            self._admit(shares, work)
         return work
 
     def confirm(self, item: ScheduledSequence) -> None:
@@ -127,20 +135,52 @@ class Scheduler:
         heir.take_over(sequence, siblings)
         _insert(queue, heir)
 
-    def _admit(self, budget: int, work: SchedulerOutput) -> None:
-        """Start waiting sequences in order, each when there is room for all of it."""
-        while budget > 0 and self.waiting and len(self.running) < self._max_num_seqs:
-            sequence = self.waiting[0]
-            found = self._find_prefix(sequence)
-            if not self._has_room(sequence, found):
+    def _with_chunks(self) -> list[Sequence]:
+        """Those that want a part of the step's tokens: none of them is decoding."""
+        running = [s for s in self.running if s.num_to_compute > 1]
+        return running if len(self.running) >= self._max_num_seqs else running + self.waiting
+
+    def _make_way(self) -> None:
+        """Where the next in turn can't start, preempt those of the key that holds most above its share."""
+        candidate = next(turns(self.waiting, self.running), None)
+        if candidate is None or len({key_of(candidate), *map(key_of, self.running)}) == 1:
+            return
+        if len(self.running) >= self._max_num_seqs and not self._give_way(candidate, None):
+            return
+        while (num_needed := self._num_needed(candidate)) > self.blocks.num_free:
+            if not self._give_way(candidate, num_needed):
                 return
-            self.waiting.pop(0)
+
+    def _give_way(self, candidate: Sequence, num_blocks: int | None) -> bool:
+        sequence = above_share(candidate, self.running, num_blocks)
+        if sequence is not None:
+            self._preempt(sequence)
+        return sequence is not None
+
+    def _admit(self, shares: dict[str, int], work: SchedulerOutput) -> None:
+        """Start waiting sequences in turn, each when there is room for all of it."""
+        if not any(shares.values()):
+            return
+        for sequence in turns(self.waiting, self.running):
+            share = shares.get(key_of(sequence), 0)
+            if not share:
+                continue
+            found = self._find_prefix(sequence)
+            if len(self.running) >= self._max_num_seqs or not self._has_room(sequence, found):
+                return
+            self.waiting.remove(sequence)
             sequence.is_preempted = False
             self._skip(sequence, found)
             _insert(self.running, sequence)
-            num_tokens = min(sequence.num_to_compute, budget)
-            budget -= num_tokens
+            num_tokens = min(sequence.num_to_compute, share)
+            shares[key_of(sequence)] -= num_tokens
             self._schedule(sequence, num_tokens, work)
+
+    def _num_needed(self, sequence: Sequence) -> int:
+        """Blocks that a waiting sequence lacks to start."""
+        found = self._find_prefix(sequence)
+        start = sequence.num_computed + len(found) * self.blocks.block_size
+        return self.blocks.num_needed(sequence.block_table, start, sequence.num_tokens, found)
 
     def _has_room(self, sequence: Sequence, found: list[int]) -> bool:
         """Whether all of it fits; where nothing runs, the blocks of others that wait are taken back for it."""
@@ -182,16 +222,25 @@ class Scheduler:
         work.scheduled.append(ScheduledSequence(sequence, start, end))
 
     def _make_room(self, sequence: Sequence, num_tokens: int) -> bool:
-        """Take blocks from the youngest until these tokens fit; false if the sequence itself was the youngest."""
+        """Take blocks from others until these tokens fit; false if the sequence itself had to give way."""
         start, end = sequence.num_computed, sequence.num_computed + num_tokens
         while self.blocks.num_needed(sequence.block_table, start, end) > self.blocks.num_free:
             if self._reclaim_from_waiting(sequence):
                 continue
-            youngest = self.running[-1]
-            self._preempt(youngest)
-            if youngest is sequence:
+            preempted = self._last_to_keep(sequence)
+            self._preempt(preempted)
+            if preempted is sequence:
                 return False
         return True
+
+    def _last_to_keep(self, sequence: Sequence) -> Sequence:
+        """The youngest of the key with most blocks, among this one and those behind it, not in this step yet."""
+        held = Counter[str]()
+        for running in self.running:
+            held[key_of(running)] += len(running.block_table)
+        behind = self.running[self.running.index(sequence) :]
+        is_first = behind[0] is self.running[0]
+        return largest(behind[1:] if is_first else behind, held) or sequence
 
     def _reclaim_from_waiting(self, sequence: Sequence) -> bool:
         """Take the blocks of the youngest waiting or paused one (but this one) that holds any; false if none does."""

@@ -53,6 +53,7 @@ class CompletionRequest:
     spaces_between_special_tokens: bool = True  # only without skip_special_tokens
     # ---- order of service
     priority: int = 0  # lower first
+    fair_share_key: str = ""  # whose share of the engine it takes: a key's id
     cache_salt: bytes = b""  # only requests with equal salts share cached prompts
     deadline: float | None = None  # time.time() seconds
 

@@ -81,6 +81,7 @@ class Resolver:
             beam=request.beam,
             grammar=self._grammar,
             priority=request.priority,
+            fair_share_key=request.fair_share_key,
             cache_salt=request.cache_salt,
             deadline=request.deadline,
         )

@@ -37,6 +37,8 @@ class Engine(RuleBasedStateMachine):
         scores=st.booleans(),
         beam=BEAMS,
         salt=st.sampled_from([b"", b"salt"]),
+        share=st.sampled_from([("", 1.0), ("heavy", 2.5), ("light", 0.5)]),
+        priority=st.integers(-1, 1),
     )
     def add(
         self,
@@ -46,6 +48,8 @@ class Engine(RuleBasedStateMachine):
         scores: bool,
         beam: BeamParams | None,
         salt: bytes,
+        share: tuple[str, float],
+        priority: int,
     ) -> None:
         number = len(self.requests)
         request = make_request(
@@ -57,6 +61,9 @@ class Engine(RuleBasedStateMachine):
             end_token_ids=(3, 50, 70),
             beam=beam,
             cache_salt=salt,
+            fair_share_key=share[0],
+            fair_share_weight=share[1],
+            priority=priority,
         )
         self.engine.add((0, number), request)
         self.requests[number] = request

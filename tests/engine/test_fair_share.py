@@ -1,0 +1,131 @@
+"""A flood by one key costs another one steps that can be counted, and nobody a token."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ensue.engine.fair_share import divide
+from ensue.engine.llm_engine import LLMEngine
+from ensue.engine.sequence import Handle
+from ensue.outputs import TokenOutput
+from ensue.request import GenerationRequest
+from tests.engine.toy import collect, expected, make_engine, make_request, run_to_end
+
+KEYS = st.dictionaries(
+    st.sampled_from("abcdef"), st.tuples(st.integers(0, 50), st.sampled_from([0.5, 1.0, 3.0])), min_size=1
+)
+
+
+@given(total=st.integers(0, 120), keys=KEYS)
+def test_shares_use_all_that_is_wanted_and_no_more(total: int, keys: dict[str, tuple[int, float]]) -> None:
+    demands = {key: demand for key, (demand, _) in keys.items()}
+    shares = divide(total, demands, {key: weight for key, (_, weight) in keys.items()})
+    assert sum(shares.values()) == min(total, sum(demands.values()))
+    assert all(0 <= shares[key] <= demands[key] for key in keys)
+
+
+@given(total=st.integers(0, 120), keys=KEYS)
+def test_who_gets_less_than_asked_for_has_no_less_than_any_other(
+    total: int, keys: dict[str, tuple[int, float]]
+) -> None:
+    weights = {key: weight for key, (_, weight) in keys.items()}
+    shares = divide(total, {key: demand for key, (demand, _) in keys.items()}, weights)
+    for poor in (key for key, (demand, _) in keys.items() if shares[key] < demand):
+        for rich in keys:
+            unit = len(keys) / min(weights[poor], weights[rich])  # each key's share is rounded
+            assert shares[rich] / weights[rich] <= shares[poor] / weights[poor] + unit
+
+
+def request_of(key: str, number: int, num_tokens: int, *, weight: float = 1.0, priority: int = 0) -> GenerationRequest:
+    prompt = [(number * 7 + i) % 90 for i in range(num_tokens)]
+    return make_request(
+        prompt, max_tokens=12, seed=number, fair_share_key=key, fair_share_weight=weight, priority=priority
+    )
+
+
+def flooded(engine: LLMEngine, num_requests: int, num_tokens: int, num_steps: int) -> None:
+    """One key asks for much more than there is, and has been served for a while."""
+    for number in range(num_requests):
+        engine.add((0, number), request_of("flood", number, num_tokens))
+    for _ in range(num_steps):
+        engine.step()
+
+
+def steps_to_first_token(engine: LLMEngine, request: GenerationRequest) -> int:
+    engine.add((1, 0), request)
+    for step in range(1, 200):
+        if any(handle == (1, 0) and output.token_ids for handle, output in engine.step()):
+            return step
+    raise AssertionError("never served")
+
+
+@pytest.mark.parametrize("num_tokens", [3, 8, 20, 40])
+@pytest.mark.parametrize("num_steps", [0, 1, 7, 30])
+def test_flood_costs_one_step_and_the_own_prefill_while_there_is_room(num_tokens: int, num_steps: int) -> None:
+    alone = steps_to_first_token(make_engine(400, max_num_seqs=32, budget=40), request_of("other", 99, num_tokens))
+    engine = make_engine(400, max_num_seqs=32, budget=40)
+    flooded(engine, 30, 40, num_steps)  # 30 of 32 slots
+    assert steps_to_first_token(engine, request_of("other", 99, num_tokens)) <= alone + 1 + alone
+
+
+@pytest.mark.parametrize("max_num_seqs", [2, 3, 8])
+def test_without_a_slot_one_preemption_makes_way(max_num_seqs: int) -> None:
+    engine = make_engine(200, max_num_seqs=max_num_seqs, budget=24)
+    flooded(engine, 40, 6, 5)
+    before = engine.stats().num_preemptions
+    assert engine.stats().num_running == max_num_seqs
+    assert steps_to_first_token(engine, request_of("other", 99, 6)) <= 3
+    assert engine.stats().num_preemptions == before + 1
+
+
+def test_without_blocks_the_largest_holder_makes_way() -> None:
+    engine = make_engine(20, max_num_seqs=16, budget=40)
+    flooded(engine, 12, 12, 4)
+    assert steps_to_first_token(engine, request_of("other", 99, 8)) <= 4
+
+
+def test_key_within_its_share_is_not_preempted() -> None:
+    """Two keys with half of the slots each: a third request of one waits."""
+    engine = make_engine(200, max_num_seqs=2, budget=24)
+    for number, key in enumerate(("a", "b", "a", "b")):
+        engine.add((0, number), request_of(key, number, 6))
+    for _ in range(6):
+        engine.step()
+    assert engine.stats().num_preemptions == 0
+
+
+def test_weights_divide_the_slots() -> None:
+    engine = make_engine(400, max_num_seqs=8, budget=64)
+    for number in range(40):
+        engine.add((0, number), request_of("light", number, 4))
+    for number in range(40, 80):
+        engine.add((0, number), request_of("heavy", number, 4, weight=3.0))
+    engine.step()
+    keys = [sequence.request.fair_share_key for sequence in engine._scheduler.running]
+    assert (keys.count("heavy"), keys.count("light")) == (6, 2)
+
+
+def test_more_urgent_sequences_do_not_give_way() -> None:
+    engine = make_engine(200, max_num_seqs=2, budget=24)
+    for number in range(4):
+        engine.add((0, number), request_of("flood", number, 6, priority=-1))
+    engine.step()
+    engine.add((1, 0), request_of("other", 99, 6))
+    engine.step()
+    assert engine.stats().num_preemptions == 0
+
+
+def test_preempted_requests_keep_their_tokens() -> None:
+    engine, merged = make_engine(24, max_num_seqs=3, budget=10), dict[tuple[Handle, int], TokenOutput]()
+    requests = {(0, number): request_of("aab"[number // 8], number, 5 + number % 9) for number in range(24)}
+    for handle, request in requests.items():
+        engine.add(handle, request)
+        collect(engine, merged)
+    for key, output in run_to_end(engine).items():
+        merged[key] = merged[key].merge(output) if key in merged else output
+    assert engine.stats().num_preemptions > 0
+    assert {handle: merged[handle, 0].token_ids for handle in requests} == {
+        handle: expected(request, 0) for handle, request in requests.items()
+    }
