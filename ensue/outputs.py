@@ -38,7 +38,7 @@ class TokenLogprobs:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Sent with the last output of a sample; durations in seconds."""
+    """Sent with the last output of a sample, and with the first of a request; durations in seconds."""
 
     queue_s: float
     prefill_s: float
@@ -85,7 +85,7 @@ class TokenOutput:
             beam_score=later.beam_score,
             is_complete=later.is_complete,
             num_cached_tokens=cached,
-            timings=later.timings,
+            timings=later.timings or self.timings,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from ensue import __version__
 from ensue.api import error_handlers, openapi
+from ensue.api.accounting import Accountant
 from ensue.api.auth import KEY, OPEN, PROBE, Gate, Guard, Policy, needs
 from ensue.api.bodies import ChatBody, CompletionBody, DetokenizeBody, TokenizeBody
 from ensue.api.chat import ChatEndpoint
@@ -54,8 +55,14 @@ class RouteSpec:
     answer: type[Any] | None = None
 
 
-def create_app(models: ServedModels, keys: KeyStore | None, metrics: Metrics, config: Config) -> FastAPI:
-    """The whole HTTP side. Without `keys` nobody needs one.
+def create_app(
+    models: ServedModels,
+    keys: KeyStore | None,
+    metrics: Metrics,
+    config: Config,
+    accountants: Sequence[Accountant] = (),
+) -> FastAPI:
+    """The whole HTTP side. Without `keys` nobody needs one. Every generation passes the accountants, in their order.
 
     Raises:
         ConfigError: no keys on an address that others reach.
@@ -65,7 +72,7 @@ def create_app(models: ServedModels, keys: KeyStore | None, metrics: Metrics, co
     app = FastAPI(title="ensue", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False
     gate = Gate(config.server, keys)
-    for spec in _routes(app, models, metrics, config):
+    for spec in _routes(app, models, metrics, config, accountants):
         _add(app, spec, gate)
     error_handlers.install(app)
     app.add_middleware(ContextMiddleware, metrics=metrics)
@@ -73,9 +80,12 @@ def create_app(models: ServedModels, keys: KeyStore | None, metrics: Metrics, co
     return app
 
 
-def _routes(app: FastAPI, models: ServedModels, metrics: Metrics, config: Config) -> tuple[RouteSpec, ...]:
+def _routes(
+    app: FastAPI, models: ServedModels, metrics: Metrics, config: Config, accountants: Sequence[Accountant]
+) -> tuple[RouteSpec, ...]:
     service = CompletionService(metrics)
-    completions, chat = CompletionsEndpoint(models, service, config), ChatEndpoint(models, service, config)
+    completions = CompletionsEndpoint(models, service, config, accountants)
+    chat = ChatEndpoint(models, service, config, accountants)
     tokens = TokenizeEndpoint(models, TokenizationService(), config)
     listing, health = ModelsEndpoint(models), HealthEndpoint(models, metrics)
     metrics_policy = OPEN if is_loopback(config.server.host) else needs("metrics")

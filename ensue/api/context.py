@@ -35,6 +35,7 @@ class RequestContext:
     status: int | None = None  # None until the answer starts
     key: ApiKey | None = None  # that it came with, where one is needed
     model: str = ""  # canonical name, once known
+    answer_headers: dict[str, str] = field(default_factory=dict)  # that its answer carries, be it an error
 
     @property
     def header(self) -> str:
@@ -107,6 +108,7 @@ def _add_headers(headers: MutableHeaders, context: RequestContext) -> None:
     headers["openai-processing-ms"] = str(round(context.elapsed_ms))
     headers["openai-version"] = OPENAI_VERSION
     headers["x-content-type-options"] = "nosniff"
+    headers.update(context.answer_headers)
 
 
 def _write_line(scope: Scope, context: RequestContext) -> None:

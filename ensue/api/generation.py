@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -13,6 +13,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ensue.api.accounting import Accountant
 from ensue.api.bodies import GenerationBody
 from ensue.api.body import read_json
 from ensue.api.context import context_of
@@ -20,6 +21,7 @@ from ensue.api.disconnect import unless_disconnected
 from ensue.api.params import Caller, StreamOptions, read_body, stream_options
 from ensue.api.protocol import PromptTokensDetails, UsageObject
 from ensue.api.sse import EventStream, event
+from ensue.api.work import Work
 from ensue.config import Config
 from ensue.errors import RequestTimeout
 from ensue.outputs import Usage
@@ -65,9 +67,12 @@ class GenerationEndpoint(ABC, Generic[B]):
     id_prefix: ClassVar[str]
     body: ClassVar[type[Any]]  # B
 
-    def __init__(self, models: ServedModels, service: CompletionService, config: Config) -> None:
+    def __init__(
+        self, models: ServedModels, service: CompletionService, config: Config, accountants: Sequence[Accountant] = ()
+    ) -> None:
         self._models = models
         self._service = service
+        self._accountants = accountants
         self._limits = config.limits
         self._unknown = config.server.unknown_parameters
 
@@ -90,27 +95,31 @@ class GenerationEndpoint(ABC, Generic[B]):
         deadline = time.time() + self._limits.request_timeout_s
         asked = self._request(body, model, _caller(context.key), request_id, deadline)
         prepared = await unless_disconnected(request.receive, self._service.prepare(model, asked))
-        completion = await unless_disconnected(request.receive, self._service.start(prepared))
-        name = body.model or model.name
-        head = AnswerHead(f"{self.id_prefix}-{request_id}", int(time.time()), name, completion.fingerprint)
-        writer, headers = self._writer(body, head), warning_headers(warnings)
-        if body.stream:
-            events = _events(completion, writer, stream_options(body))
-            return EventStream(events, completion.aclose, timeout_s=self._limits.request_timeout_s, headers=headers)
-        return await self._whole(request, completion, writer, headers)
+        work = Work(context, self._accountants)
+        try:
+            starting = work.start(self._service, prepared, request.scope["route"].path, body.user)
+            completion = await unless_disconnected(request.receive, starting)
+            head = AnswerHead(
+                f"{self.id_prefix}-{request_id}", int(time.time()), body.model or model.name, completion.fingerprint
+            )
+            writer, headers = self._writer(body, head), warning_headers(warnings)
+            if body.stream:
+                events = _events(completion, writer, stream_options(body))
+                return EventStream(events, work.close, timeout_s=self._limits.request_timeout_s, headers=headers)
+            content = await self._whole(request, completion, writer)
+        except BaseException as error:
+            await work.close(error)
+            raise
+        await work.close()
+        return Response(content, headers=headers, media_type="application/json")
 
-    async def _whole(
-        self, request: Request, completion: Completion, writer: AnswerWriter, headers: Mapping[str, str]
-    ) -> Response:
+    async def _whole(self, request: Request, completion: Completion, writer: AnswerWriter) -> bytes:
         try:
             async with asyncio.timeout(self._limits.request_timeout_s):
                 choices = await unless_disconnected(request.receive, completion.collect())
         except TimeoutError:
             raise RequestTimeout("The request took longer than this server allows.") from None
-        finally:
-            await completion.aclose()
-        content = msgspec.json.encode(writer.whole(choices, _usage(completion.usage)))
-        return Response(content, headers=dict(headers), media_type="application/json")
+        return msgspec.json.encode(writer.whole(choices, _usage(completion.usage)))
 
 
 def warning_headers(warnings: Sequence[str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ def event(value: Any) -> bytes:
 
 
 class EventStream(Response):
-    """Sends events, and calls `on_close` whatever happens.
+    """Sends events, and calls `on_close` whatever happens, maybe twice, with what kept the stream from its end.
 
     The response starts with the first event: what fails before it is an ordinary error response. A later failure is an
     event of its own, followed by `[DONE]`.
@@ -35,7 +35,7 @@ class EventStream(Response):
     def __init__(
         self,
         events: AsyncIterator[bytes],
-        on_close: Callable[[], Awaitable[None]],
+        on_close: Callable[[BaseException | None], Awaitable[None]],
         *,
         timeout_s: float,
         headers: Mapping[str, str] | None = None,
@@ -50,31 +50,39 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
         try:
             await unless_disconnected(receive, self._send_all(send))
-        except asyncio.CancelledError:  # the server ends, and this stream had its time to drain
-            if not self._has_started:
+        except BaseException as error:
+            await self._on_close(error)
+            if not (self._has_started and isinstance(error, asyncio.CancelledError)):
                 raise
-            await _finish(send, draining())
-        finally:
-            await self._on_close()
+            await _finish(send, draining())  # the server ends, and this stream had its time to drain
 
     async def _send_all(self, send: Send) -> None:
+        """What the request held is free before its client knows that it has ended."""
+        failure = await self._send_events(send)
+        await self._on_close(failure)
+        await _finish(send, failure)
+
+    async def _send_events(self, send: Send) -> RequestError | None:
+        """What the stream has to end with; raised where it has not begun."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 async for data in self._events:
                     await self._start(send)
                     await _send_body(send, data)
-        except (TimeoutError, RequestError) as error:
-            failure = _timed_out() if isinstance(error, TimeoutError) else error
-            if not self._has_started:
-                raise failure from None
-            await _finish(send, failure)
+        except TimeoutError:
+            failure: RequestError = _timed_out()
+        except RequestError as error:
+            failure = error
         except Exception:
             if not self._has_started:
                 raise
             log.exception("a stream failed")
-            await _finish(send, internal_error())
+            failure = internal_error()
         else:
-            await _finish(send)
+            return None
+        if not self._has_started:
+            raise failure from None
+        return failure
 
     async def _start(self, send: Send) -> None:
         if not self._has_started:

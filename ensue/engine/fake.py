@@ -138,7 +138,7 @@ class FakeEngine:
                 finish_reason=finish,
                 stop_token_id=token if finish is FinishReason.STOP and token not in request.end_token_ids else None,
                 num_cached_tokens=cached if number == 1 else None,
-                timings=Timings(0.0, 0.0) if finish else None,
+                timings=Timings(0.0, 0.0) if finish or (sample == 0 and number == 1) else None,
             )
             if finish:
                 return

@@ -231,6 +231,7 @@ class LLMEngine:
     ) -> TokenOutput:
         """News of one sample."""
         num_told = sequence.num_generated - len(sequence.request.resumed_token_ids) - (token is not None)
+        is_first = sequence.sample == 0 and num_told == 0
         return TokenOutput(
             sample_index=sequence.sample,
             token_ids=() if token is None else (token.token_id,),
@@ -239,8 +240,8 @@ class LLMEngine:
             stop_token_id=None if token is None else sequence.stop_token_id,
             error_code=error_code,
             is_complete=sequence.is_complete,
-            num_cached_tokens=sequence.num_cached_tokens or 0 if sequence.sample == 0 and num_told == 0 else None,
-            timings=self._timings(sequence) if sequence.is_finished else None,
+            num_cached_tokens=sequence.num_cached_tokens or 0 if is_first else None,
+            timings=self._timings(sequence) if is_first or sequence.is_finished else None,
         )
 
     def _timings(self, sequence: Sequence) -> Timings:

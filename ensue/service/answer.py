@@ -49,6 +49,7 @@ class Answer:
         self._request = request
         self._opening = Opening(prompt, request, tokenizer)
         self._num_cached: int | None = None
+        self.queue_s: float | None = None  # the longest wait of a sample
 
     @property
     def is_finished(self) -> bool:
@@ -70,6 +71,8 @@ class Answer:
         """
         if self._num_cached is None:
             self._num_cached = output.num_cached_tokens
+        if output.timings is not None:
+            self.queue_s = max(self.queue_s or 0.0, output.timings.queue_s)
         if output.sample_index == PROMPT:
             self._opening.take(output)
             return News()

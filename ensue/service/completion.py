@@ -120,12 +120,30 @@ class Completion:
         self._answers = answers
         self._generations = generations
         self._outputs = merged(generations)
+        self._finishes: dict[int, str] = {}  # by choice
         self._deltas = self._read()
 
     @property
     def usage(self) -> Usage:
         """What was used so far; each prompt counts once."""
         return sum((answer.usage for answer in self._answers), Usage())
+
+    @property
+    def finish(self) -> str | None:
+        """Why the choices ended: reasons in their order, each once, joined by commas; None while one still runs."""
+        if not all(answer.is_finished for answer in self._answers):
+            return None
+        return ",".join(dict.fromkeys(self._finishes[index] for index in sorted(self._finishes)))
+
+    @property
+    def first_token_at(self) -> float | None:
+        """When the first news came, as time.perf_counter()."""
+        return self._meter.first_token_at
+
+    @property
+    def queue_s(self) -> float | None:
+        """How long samples waited for their first step, at most; None before any had it."""
+        return max((answer.queue_s for answer in self._answers if answer.queue_s is not None), default=None)
 
     def __aiter__(self) -> AsyncIterator[ChoiceDelta]:
         return self._deltas
@@ -152,6 +170,7 @@ class Completion:
             if news.ends_sample:
                 self._generations[number].stop(output.sample_index)
             num_running -= answer.is_finished and bool(news.deltas)  # nothing comes after an answer's end
+            self._finishes.update({delta.index: delta.finish_reason for delta in news.deltas if delta.finish_reason})
             for delta in news.deltas:
                 self._meter.note(delta)
                 yield delta

@@ -16,12 +16,14 @@ class Meter:
         self._metrics = metrics
         self._model = model
         self._started_at = time.perf_counter()
+        self.first_token_at: float | None = None  # time.perf_counter()
         self._last_at: dict[int, float] = {}  # by choice
         self._has_ended = False
 
     def note(self, delta: ChoiceDelta) -> None:
         now = time.perf_counter()
-        if not self._last_at:
+        if self.first_token_at is None:
+            self.first_token_at = now
             self._metrics.first_token(self._model, now - self._started_at)
         elif delta.index in self._last_at:
             self._metrics.next_token(self._model, now - self._last_at[delta.index])

@@ -15,6 +15,7 @@ import pytest
 import uvloop
 
 import ensue.tiny
+from ensue.api.accounting import Accountant
 from ensue.api.app import create_app
 from ensue.api.server import serve
 from ensue.config import Config, LimitsConfig, ServerConfig
@@ -121,11 +122,12 @@ async def make_api(make_models: Callable[..., ServedModels], says: Callable[...,
         keys: KeyStore | None = None,
         server: ServerConfig | None = None,
         limits: LimitsConfig | None = None,
+        accountants: Sequence[Accountant] = (),
         **more: Any,
     ) -> Api:
         engine = engine or says(" one two three four five six seven")
         config = Config(server=server or ServerConfig(), limits=limits or LimitsConfig())
-        app = create_app(make_models(engine, config.limits, **more), keys, Metrics(), config)
+        app = create_app(make_models(engine, config.limits, **more), keys, Metrics(), config, accountants)
         transport = httpx2.ASGITransport(app)
         clients.append(httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000"))
         return Api(clients[-1], engine)
@@ -162,10 +164,13 @@ def served(make_models: Callable[..., ServedModels], listener: socket.socket) ->
 
     @asynccontextmanager
     async def serving(
-        engine: FakeEngine, keys: KeyStore | None = None, config: Config | None = None
+        engine: FakeEngine,
+        keys: KeyStore | None = None,
+        config: Config | None = None,
+        accountants: Sequence[Accountant] = (),
     ) -> AsyncIterator[str]:
         config = config or Config(server=ServerConfig(drain_s=20.0))
-        app = create_app(make_models(engine, config.limits), keys, Metrics(), config)
+        app = create_app(make_models(engine, config.limits), keys, Metrics(), config, accountants)
         started, stop = asyncio.Event(), asyncio.Event()
         task = asyncio.create_task(
             serve(app, listener, config, started.set, lambda: engine.close(config.server.drain_s), stop)
