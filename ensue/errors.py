@@ -10,6 +10,7 @@
         AuthenticationError         401  missing, unknown, revoked or expired key
         PermissionDenied            403  the key's rights do not cover it
         ModelNotFound               404  unknown model, or one the key may not use
+        KeyNotFound                 404  no API key has this id
         UnknownUrl                  404  no such route
         MethodNotAllowed            405
         RequestTooLarge             413
@@ -127,6 +128,13 @@ class ModelNotFound(ClientError):
 
     status = 404
     code = "model_not_found"
+
+
+class KeyNotFound(ClientError):
+    """No API key has this id."""
+
+    status = 404
+    code = "key_not_found"
 
 
 class UnknownUrl(ClientError):

@@ -9,6 +9,7 @@ from ensue.config import LimitsConfig
 from ensue.engine.base import Engine
 from ensue.errors import ModelNotFound, shown
 from ensue.guided.prover import Prover
+from ensue.rights import KeyRights
 from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
 
@@ -34,7 +35,7 @@ class ServedModel:
 
 
 class ServedModels:
-    """All served models; the first is the default."""
+    """All served models; the first is the default for those who may use it."""
 
     def __init__(self, models: Sequence[ServedModel]) -> None:
         assert models, "there is something to serve"
@@ -48,15 +49,28 @@ class ServedModels:
     def default(self) -> ServedModel:
         return self._models[0]
 
-    def resolve(self, name: str | None) -> ServedModel:
-        """The model of that name or alias; the default for None.
+    def usable(self, rights: KeyRights | None) -> tuple[ServedModel, ...]:
+        """Those that a key with these rights may use; all of them without a key."""
+        return tuple(model for model in self._models if _may_use(rights, model))
+
+    def resolve(self, name: str | None, rights: KeyRights | None = None) -> ServedModel:
+        """The model of that name or alias; for None the first that a key with these rights may use.
 
         Raises:
-            ModelNotFound: nothing has that name.
+            ModelNotFound: nothing has that name, or the key may not use it: from outside these are the same.
         """
         if name is None:
-            return self.default
+            return self._first(rights)
         model = self._by_name.get(name)
-        if model is None:
+        if model is None or not _may_use(rights, model):
             raise ModelNotFound(f"The model `{shown(name)}` does not exist.", param="model")
         return model
+
+    def _first(self, rights: KeyRights | None) -> ServedModel:
+        for model in self.usable(rights):
+            return model
+        raise ModelNotFound("This API key may use none of the served models.", param="model")
+
+
+def _may_use(rights: KeyRights | None, model: ServedModel) -> bool:
+    return rights is None or rights.may_use_model(model.names)

@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from ensue.outputs import Usage
-from ensue.store.keys import ApiKey
+from ensue.store.api_key import ApiKey
 
 log = structlog.get_logger("ensue.api")
 

@@ -13,7 +13,8 @@ from ensue.api.context import context_of
 from ensue.config import ServerConfig
 from ensue.errors import AuthenticationError, InvalidRequest, PermissionDenied
 from ensue.hosts import is_loopback
-from ensue.store.keys import ApiKey, KeyStore
+from ensue.store.api_key import ApiKey
+from ensue.store.keys import KeyStore
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
@@ -44,8 +45,11 @@ class Gate:
         self._keys = keys
         self._allowed_hosts = _allowed_hosts(server)
 
-    async def admit(self, headers: Headers, policy: Policy) -> ApiKey | None:
+    async def admit(self, headers: Headers, address: str | None, policy: Policy) -> ApiKey | None:
         """The key that the request carries, where one is needed.
+
+        Args:
+            address: of the caller.
 
         Raises:
             InvalidRequest, AuthenticationError, PermissionDenied: it may not pass.
@@ -58,8 +62,9 @@ class Gate:
         if not policy.needs_key:
             return None
         key = await self._keys.authenticate(_bearer_token(headers))
-        if policy.scope is not None and policy.scope not in key.scopes:
-            raise PermissionDenied(f"This API key does not have the scope {policy.scope}.")
+        key.rights.check_address(address)
+        if policy.scope is not None:
+            key.rights.check_scope(policy.scope)
         return key
 
     def _check_host(self, headers: Headers) -> None:
@@ -81,7 +86,8 @@ class Guard:
         self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        context_of(scope).key = await self._gate.admit(Headers(scope=scope), self.policy)
+        address = scope["client"][0] if scope.get("client") else None
+        context_of(scope).key = await self._gate.admit(Headers(scope=scope), address, self.policy)
         await self._app(scope, receive, send)
 
 

@@ -163,7 +163,7 @@ class GenerationBody(Body):
     stream: bool = param(Boolean(), False, "Answer by server-sent events")
     stream_options: frozenset[str] | None = param(Flags(STREAM_OPTIONS), None, "Only with stream")
     # ---- who asks
-    priority: int = param(Integer(), 0, "Lower first; for keys that may")
+    priority: int | None = param(Integer(), None, "Lower first; default, and least: what the key has", neutral=(0,))
     cache_salt: str | None = param(Text(), None, "Share cached prompts only with requests of the same salt")
     user: str | None = param(Text(), None, "A label")
 

@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ensue.api.disconnect import ClientDisconnected
 from ensue.api.error_handlers import draining, error_response, internal_error
 from ensue.metrics import Metrics
-from ensue.store.keys import ApiKey
+from ensue.rights import KeyRights
+from ensue.store.api_key import ApiKey
 
 OPENAI_VERSION = "2020-10-01"  # the only version there is
 CLIENT_CLOSED = 499  # how the log calls an answer that nobody waited for
@@ -36,6 +37,11 @@ class RequestContext:
     key: ApiKey | None = None  # that it came with, where one is needed
     model: str = ""  # canonical name, once known
     answer_headers: dict[str, str] = field(default_factory=dict)  # that its answer carries, be it an error
+
+    @property
+    def rights(self) -> KeyRights | None:
+        """What the caller may do; None where nobody needs a key."""
+        return None if self.key is None else self.key.rights
 
     @property
     def header(self) -> str:

@@ -29,7 +29,7 @@ from ensue.served_models import ServedModel, ServedModels
 from ensue.service.choice import ChoiceDelta
 from ensue.service.completion import Completion, CompletionService, FinishedChoice
 from ensue.service.request import CompletionRequest
-from ensue.store.keys import ApiKey
+from ensue.store.api_key import ApiKey
 
 B = TypeVar("B", bound=GenerationBody)
 ShownUsage = UsageObject | msgspec.UnsetType | None
@@ -89,8 +89,8 @@ class GenerationEndpoint(ABC, Generic[B]):
         """Generate text."""
         value = await read_json(request, self._limits)
         body, warnings = read_body(self.body, value, self._unknown, self._limits)
-        model = self._models.resolve(body.model)
         context = context_of(request.scope)
+        model = self._models.resolve(body.model, context.rights)
         context.model, request_id = model.name, context.request_id
         deadline = time.time() + self._limits.request_timeout_s
         asked = self._request(body, model, _caller(context.key), request_id, deadline)
@@ -138,7 +138,7 @@ async def _events(completion: Completion, writer: AnswerWriter, options: StreamO
 
 
 def _caller(key: ApiKey | None) -> Caller:
-    return Caller() if key is None else Caller(key.id, may_set_priority="admin" in key.scopes)
+    return Caller() if key is None else Caller(key.id, key.rights)
 
 
 def _usage(usage: Usage) -> UsageObject:

@@ -6,6 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ensue.api.context import context_of
 from ensue.api.params import BY_DEFAULT_THE_MODELS
 from ensue.api.protocol import ModelList, ModelObject
 from ensue.errors import RequestError
@@ -20,15 +21,16 @@ class ModelsEndpoint:
     def __init__(self, models: ServedModels) -> None:
         self._models = models
 
-    async def list(self, _request: Request) -> Response:
-        """All models, under each of their names."""
-        data = [_describe(model, name) for model in self._models.all() for name in model.names]
+    async def list(self, request: Request) -> Response:
+        """All models that the caller may use, under each of their names."""
+        models = self._models.usable(context_of(request.scope).rights)
+        data = [_describe(model, name) for model in models for name in model.names]
         return _json(ModelList(data=data))
 
     async def get(self, request: Request) -> Response:
         """One model by name or alias."""
         name = request.path_params["model"]
-        return _json(_describe(self._models.resolve(name), name))
+        return _json(_describe(self._models.resolve(name, context_of(request.scope).rights), name))
 
 
 def _describe(model: ServedModel, name: str) -> ModelObject:

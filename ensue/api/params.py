@@ -11,10 +11,12 @@ from ensue.api.bodies import Body, ChatBody, CompletionBody, ConversationFields,
 from ensue.api.bounds import check_bounds, check_counts, num_sequences
 from ensue.api.fields import is_set, parse_body
 from ensue.api.guided import guided_of
+from ensue.api.key_bounds import check_key_bounds, default_max_tokens, priority_of
 from ensue.api.names import Policy, judge_names, refuse_unsupported
 from ensue.config import LimitsConfig
-from ensue.errors import InvalidRequest, PermissionDenied
+from ensue.errors import InvalidRequest
 from ensue.request import BeamParams
+from ensue.rights import KeyRights
 from ensue.sampling_params import SamplingParams
 from ensue.served_models import ServedModel
 from ensue.service.conversation import Conversation
@@ -32,7 +34,7 @@ class Caller:
     """Who asks, as far as it matters for what is done."""
 
     key_id: str = ""  # none where nobody needs a key
-    may_set_priority: bool = True
+    rights: KeyRights | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ def completion_request(
     if body.prompt is None:
         raise InvalidRequest("prompt is required.", param="prompt")
     check_bounds(body, len(body.prompt.prompts), model.limits)
+    check_key_bounds(body, _max_tokens(body), caller.rights)
     max_tokens = _max_tokens(body)
     if max_tokens == 0 and not body.echo:
         raise InvalidRequest("max_tokens must be at least 1 without echo.", param="max_tokens")
@@ -78,6 +81,7 @@ def completion_request(
         suffix=body.suffix or None,
         add_special_tokens=body.add_special_tokens,
         max_tokens=None if max_tokens == DEFAULT_MAX_TOKENS else max_tokens,
+        default_max_tokens=default_max_tokens(DEFAULT_MAX_TOKENS, caller.rights),
         echo=body.echo,
         logprobs=body.logprobs,
         deadline=deadline,
@@ -94,6 +98,7 @@ def chat_request(
     """
     prompt = conversation(body, model)
     check_bounds(body, 1, model.limits)
+    check_key_bounds(body, _max_tokens(body), caller.rights)
     if is_set(body, "top_logprobs") and not body.logprobs:
         raise InvalidRequest("top_logprobs needs logprobs to be true.", param="top_logprobs")
     return replace(
@@ -102,7 +107,7 @@ def chat_request(
         prompts=(prompt,),
         add_special_tokens=body.add_special_tokens,
         max_tokens=_max_tokens(body),
-        default_max_tokens=None,
+        default_max_tokens=default_max_tokens(None, caller.rights),
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         lists_tokens=True,
         deadline=deadline,
@@ -131,7 +136,6 @@ def conversation(body: ConversationFields, model: ServedModel) -> Conversation:
 def _common(body: GenerationBody, model: ServedModel, caller: Caller) -> CompletionRequest:
     """What completions and chats have in common; prompts are the caller's to add."""
     _check_combinations(body)
-    _check_priority(body, caller)
     beam = _beam(body, model.sampling_defaults)
     sampling = _sampling(body, model.sampling_defaults)
     refuse_unsupported(body, model.engine.info.unsupported)
@@ -156,7 +160,7 @@ def _common(body: GenerationBody, model: ServedModel, caller: Caller) -> Complet
         return_tokens_as_token_ids=body.return_tokens_as_token_ids,
         skip_special_tokens=body.skip_special_tokens,
         spaces_between_special_tokens=body.spaces_between_special_tokens,
-        priority=body.priority,
+        priority=priority_of(body, caller.rights),
         fair_share_key=caller.key_id,
         cache_salt=_cache_salt(caller, body.cache_salt),
     )
@@ -183,11 +187,6 @@ def _check_combinations(body: GenerationBody) -> None:
     for name in FOR_BEAMS_ONLY:
         if not body.use_beam_search and is_set(body, name):
             raise InvalidRequest(f"{name} is for beam search: set use_beam_search to true.", param=name)
-
-
-def _check_priority(body: GenerationBody, caller: Caller) -> None:
-    if body.priority and not caller.may_set_priority:
-        raise PermissionDenied("This API key may not set priority.", param="priority")
 
 
 def _beam(body: GenerationBody, defaults: Mapping[str, float | int]) -> BeamParams | None:

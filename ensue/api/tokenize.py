@@ -55,8 +55,7 @@ class TokenizeEndpoint:
 
     async def tokenizer_info(self, request: Request) -> Response:
         """What a client needs to tokenize by itself: special tokens and the chat template."""
-        model = self._models.resolve(request.query_params.get("model"))
-        context_of(request.scope).model = model.name
+        model = self._model(request, request.query_params.get("model"))
         template, tokenizer = model.chat_template, model.tokenizer
         told = {
             **dict.fromkeys(ALWAYS_TOLD),
@@ -68,9 +67,13 @@ class TokenizeEndpoint:
 
     async def _read(self, request: Request, body: type[B]) -> tuple[B, ServedModel, dict[str, str]]:
         parsed, warnings = read_body(body, await read_json(request, self._limits), self._unknown, self._limits)
-        model = self._models.resolve(parsed.model)
-        context_of(request.scope).model = model.name
-        return parsed, model, warning_headers(warnings)
+        return parsed, self._model(request, parsed.model), warning_headers(warnings)
+
+    def _model(self, request: Request, name: str | None) -> ServedModel:
+        context = context_of(request.scope)
+        model = self._models.resolve(name, context.rights)
+        context.model = model.name
+        return model
 
 
 def _text(body: TokenizeBody, model: ServedModel) -> str | Conversation:

@@ -19,13 +19,17 @@ from ensue.store.schema import REVISION, VERSION_TABLE
 
 BUSY_TIMEOUT_S = 10  # how long a writer waits for another one
 _WRITES = {"ensue_writes": True}
+_SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_LOCK_ID = 0x656E737565  # of PostgreSQL's advisory locks; ours spells the project's name
+_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
 
 class Database:
-    """One SQL database: SQLite in a file by default, any other by its SQLAlchemy URL.
+    """One SQL database: SQLite in a file by default, PostgreSQL by its URL.
 
     SQLite runs with a write-ahead log, so that readers don't wait for the writer, and a write transaction takes its
-    lock at once: what it read stays true until it commits, in any number of processes.
+    lock at once: what it read stays true until it commits, in any number of processes. On PostgreSQL writers run side
+    by side, locking the rows that they read `for update`; those that must be alone say so.
     """
 
     def __init__(self, url: str) -> None:
@@ -35,9 +39,12 @@ class Database:
         self._path = Path(parsed.database) if self._is_sqlite and parsed.database else None
         self._shown = parsed.render_as_string(hide_password=True)
         try:
-            self._engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S} if self._is_sqlite else {})
+            self._engine = create_engine(parsed, **_engine_options(parsed))
         except (NoSuchModuleError, ModuleNotFoundError):
-            raise ConfigError(f"No driver is installed for the database {self._shown}.") from None
+            raise ConfigError(
+                f"No driver is installed for the database {self._shown}; "
+                "PostgreSQL's comes with `pip install ensue[postgres]`."
+            ) from None
         if self._is_sqlite:
             event.listen(self._engine, "connect", _set_up_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
@@ -48,17 +55,23 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database."""
-        with self._engine.begin() as connection:
+        with self._engine.execution_options(**({} if self._is_sqlite else _SNAPSHOT)).begin() as connection:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that may change the database; one at a time on SQLite."""
+    def write(self, *, alone: bool = False) -> Iterator[Connection]:
+        """A transaction that may change the database.
+
+        Args:
+            alone: no other transaction that asks for this runs at the same time, in any process; on SQLite none at all.
+        """
         with self._engine.execution_options(**_WRITES).begin() as connection:
+            if alone and not self._is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
             yield connection
 
     def create_file(self) -> None:
-        """Make SQLite's file, readable by its owner alone, where there is none yet, and try a connection.
+        """Make SQLite's file, readable by its owner alone, where there is none yet, and try a connection to any.
 
         Raises:
             StartupError: the database cannot be opened.
@@ -104,10 +117,24 @@ def find_revision(connection: Connection) -> str | None:
 
 
 def _parse(url: str) -> URL:
+    """The URL with the driver that is used for its kind of database."""
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except ArgumentError:
-        raise ConfigError("database_url must be a URL such as sqlite:////var/lib/ensue/ensue.db.") from None
+        raise ConfigError(
+            "database_url must be a URL such as sqlite:////var/lib/ensue/ensue.db or postgresql://user@host/ensue."
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend not in _DRIVERS:
+        raise ConfigError(f"database_url must begin with sqlite: or postgresql:, not with {parsed.drivername}:.")
+    return parsed if "+" in parsed.drivername else parsed.set(drivername=_DRIVERS[backend])
+
+
+def _engine_options(url: URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
+    given = () if "connect_timeout" in url.query else (("connect_timeout", BUSY_TIMEOUT_S),)
+    return {"connect_args": dict(given), "pool_pre_ping": True}
 
 
 @contextmanager

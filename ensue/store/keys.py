@@ -1,4 +1,4 @@
-"""API keys: made, found by their digest, revoked. A token is shown once, when made, and kept nowhere.
+"""API keys: made, changed, found by their digest, revoked. A token is shown once, when made, and kept nowhere.
 
 Unknown and wrong tokens take the same path: one digest, one indexed look-up, one constant-time comparison.
 """
@@ -6,50 +6,47 @@ Unknown and wrong tokens take the same path: one digest, one indexed look-up, on
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import ParamSpec, TypeVar
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
-from ensue.errors import AuthenticationError, ConfigError, Overloaded
+from ensue.errors import AuthenticationError, ConfigError, InvalidRequest, KeyNotFound, Overloaded
+from ensue.rights import KeyRights
+from ensue.store.api_key import ApiKey, check_label, columns_of, key_of
 from ensue.store.db import Database
+from ensue.store.key_tokens import digest_of, hint_of, make_token
 from ensue.store.schema import api_keys
 
-TOKEN_PREFIX = "sk-ensue-"  # noqa: S105
-TOKEN_LENGTH = len(TOKEN_PREFIX) + 43  # 62⁴³ > 2²⁵⁶
 MIN_SUPPLIED_LENGTH = 16
-DEFAULT_SCOPES = ("chat", "completions", "tokenize")
-CACHE_S = 5.0  # how long a revoked key may go on working, at most
+CACHE_S = 5.0  # how long a key may go on as it was before a change, at most
 CACHE_SIZE = 10_000
 _NUM_THREADS = 2
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _NO_DIGEST = "0" * 64  # what an unknown token is compared with
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKey:
-    """What is known of a key; not enough to use it."""
+class _Found:
+    """What a token was found to open."""
 
-    id: str
-    name: str
-    hint: str  # the token's last characters
-    scopes: frozenset[str]
-    created_at: int  # Unix seconds
-    expires_at: int | None = None
-    revoked_at: int | None = None
+    key: ApiKey
+    until: int | None  # when this token ends, though the key may go on
 
-    def check(self, now: float) -> None:
-        """Raises AuthenticationError for a key that no longer opens anything."""
-        if self.revoked_at is not None:
-            raise AuthenticationError("This API key has been revoked.", code="key_revoked")
-        if self.expires_at is not None and self.expires_at <= now:
-            raise AuthenticationError("This API key has expired.", code="key_expired")
+    def check(self, now: float) -> ApiKey:
+        if self.until is not None and self.until <= now:
+            raise AuthenticationError("This API key has been replaced by another one.", code="key_expired")
+        self.key.check(now)
+        return self.key
 
 
 class KeyStore:
@@ -65,37 +62,109 @@ class KeyStore:
         self._database = database
         self._clock = clock
         self._now = now
-        self._supplied: dict[str, ApiKey] = {}  # by digest
-        self._cache: dict[str, tuple[float, ApiKey]] = {}  # by digest, with the time of the look-up, oldest first
+        self._supplied: dict[str, _Found] = {}  # by digest
+        self._cache: dict[str, tuple[float, _Found]] = {}  # by digest, with the time of the look-up, oldest first
         self._threads = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="keys")
 
+    # ---- the host's side: these calls block
+
     def create(
-        self, name: str, scopes: Collection[str] = DEFAULT_SCOPES, expires_at: int | None = None
+        self, name: str, rights: KeyRights | None = None, *, owner: str = "", maker: str | None = None
     ) -> tuple[ApiKey, str]:
-        """Make a key; the second value is its token, which can't be had again."""
-        with self._database.write() as connection:
-            return self._insert(connection, name, scopes, expires_at)
+        """Make a key; the second value is its token, which can't be had again.
+
+        Raises:
+            InvalidRequest: a name or an owner that no key can have.
+        """
+        check_label("name", name)
+        check_label("owner", owner, may_be_empty=True)
+        with self._writing() as connection:
+            return self._insert(connection, name, rights or KeyRights(), owner, maker)
 
     def create_first_key(self, name: str = "first") -> str | None:
         """Make an ordinary key where there is none, and return its token; None where there are keys.
 
         Of processes that start together, one makes it.
         """
-        with self._database.write() as connection:
-            return None if _count(connection) else self._insert(connection, name, DEFAULT_SCOPES, None)[1]
+        with self._database.write(alone=True) as connection:
+            return None if _count(connection) else self._insert(connection, name, KeyRights(), "", None)[1]
 
     def count(self) -> int:
         """Number of keys in the database, revoked and expired ones too."""
         with self._database.read() as connection:
             return _count(connection)
 
-    def revoke(self, key_id: str) -> bool:
-        """Let a key open nothing from now on (elsewhere within `CACHE_S`); False if there is no such key."""
-        now = int(self._now())
-        with self._database.write() as connection:
-            found = connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(revoked_at=now))
-        self._cache.clear()
-        return found.rowcount == 1
+    def all(self) -> list[ApiKey]:
+        """Every key, the oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute(select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id))
+            return [key_of(row) for row in rows]
+
+    def get(self, key_id: str) -> ApiKey:
+        """Raises KeyNotFound."""
+        with self._reading() as connection:
+            return _get(connection, key_id)
+
+    def named(self, name: str) -> list[ApiKey]:
+        """The keys that have this name, the oldest first."""
+        return [key for key in self.all() if key.name == name]
+
+    def update(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey:
+        """Set name, owner, rights and whether it is disabled to those of what `change` makes of the key.
+
+        Raises:
+            KeyNotFound: there is none.
+            InvalidRequest: a name or an owner that no key can have, or what `change` raises.
+        """
+        with self._writing() as connection:
+            key = change(_get(connection, key_id, is_locked=True))
+            check_label("name", key.name)
+            check_label("owner", key.owner, may_be_empty=True)
+            values = {"name": key.name, "owner": key.owner, "disabled": key.disabled, **columns_of(key.rights)}
+            connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(values))
+        return key
+
+    def rotate(
+        self, key_id: str, overlap_s: int, check: Callable[[ApiKey], object] = lambda _: None
+    ) -> tuple[ApiKey, str]:
+        """Give a key another token; its present one goes on for `overlap_s`, one of an earlier rotation ends at once.
+
+        Raises:
+            KeyNotFound: there is none.
+            InvalidRequest: it has been revoked.
+            RequestError: what `check` raises.
+        """
+        token, until = make_token(), int(self._now()) + overlap_s
+        with self._writing() as connection:
+            key = _get(connection, key_id, is_locked=True)
+            check(key)
+            if key.revoked_at is not None:
+                raise InvalidRequest("This API key has been revoked, and that is for ever: make another one.")
+            present = select(api_keys.c.digest).where(api_keys.c.id == key_id)
+            values = {
+                "digest": digest_of(token),
+                "hint": hint_of(token),
+                "old_digest": connection.execute(present).scalar_one(),
+                "old_until": until,
+            }
+            connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(values))
+        return replace(key, hint=hint_of(token), old_until=until), token
+
+    def revoke(self, key_id: str, check: Callable[[ApiKey], object] = lambda _: None) -> ApiKey:
+        """Let a key open nothing from now on (elsewhere within `CACHE_S`), for ever.
+
+        Raises:
+            KeyNotFound: there is none.
+            RequestError: what `check` raises.
+        """
+        with self._writing() as connection:
+            key = _get(connection, key_id, is_locked=True)
+            check(key)
+            if key.revoked_at is None:
+                key = replace(key, revoked_at=int(self._now()))
+                values = {"revoked_at": key.revoked_at}
+                connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(values))
+        return key
 
     def add_secret(self, token: str, name: str) -> ApiKey:
         """Accept a token that was made elsewhere, such as a mounted secret, as long as this object lives.
@@ -108,9 +177,11 @@ class KeyStore:
                 f"A supplied API key must have at least {MIN_SUPPLIED_LENGTH} characters, "
                 "all of them printable ASCII without spaces."
             )
-        key = ApiKey(f"supplied_{name}", name, token[-4:], frozenset(DEFAULT_SCOPES), int(self._now()))
-        self._supplied[_digest(token)] = key
+        key = ApiKey(f"supplied_{name}", name, "", hint_of(token), KeyRights(), int(self._now()))
+        self._supplied[digest_of(token)] = _Found(key, None)
         return key
+
+    # ---- the server's side: nothing blocks
 
     async def authenticate(self, token: str) -> ApiKey:
         """The key that a token belongs to, looked up off the event loop and remembered for `CACHE_S`.
@@ -119,78 +190,102 @@ class KeyStore:
             AuthenticationError: code invalid_api_key, key_revoked or key_expired.
             Overloaded: the database does not answer.
         """
-        digest = _digest(token)
-        key = self._supplied.get(digest) or self._remembered(digest) or await self._look_up(digest)
-        key.check(self._now())
-        return key
+        digest = digest_of(token)
+        found = self._supplied.get(digest) or self._remembered(digest) or await self._look_up(digest)
+        return found.check(self._now())
+
+    async def run(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """One of the blocking calls above, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: call(*args, **kwargs))
 
     def close(self) -> None:
         self._threads.shutdown()
 
+    # ---- inside
+
     def _insert(
-        self, connection: Connection, name: str, scopes: Collection[str], expires_at: int | None
+        self, connection: Connection, name: str, rights: KeyRights, owner: str, maker: str | None
     ) -> tuple[ApiKey, str]:
         token = make_token()
         key = ApiKey(
             id=f"key_{secrets.token_hex(12)}",
             name=name,
-            hint=token[-4:],
-            scopes=frozenset(scopes),
+            owner=owner,
+            hint=hint_of(token),
+            rights=rights,
             created_at=int(self._now()),
-            expires_at=expires_at,
+            maker=maker,
         )
         values = {
             "id": key.id,
             "name": name,
-            "digest": _digest(token),
+            "owner": owner,
+            "maker": maker,
+            "digest": digest_of(token),
             "hint": key.hint,
-            "scopes": sorted(scopes),
             "created_at": key.created_at,
-            "expires_at": expires_at,
+            "disabled": False,
+            **columns_of(rights),
         }
         connection.execute(insert(api_keys).values(values))
         return key, token
 
-    def _remembered(self, digest: str) -> ApiKey | None:
-        looked_up_at, key = self._cache.get(digest, (0.0, None))
-        return key if key is not None and self._clock() - looked_up_at < CACHE_S else None
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with _answering(), self._database.read() as connection:
+            yield connection
 
-    async def _look_up(self, digest: str) -> ApiKey:
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with _answering(), self._database.write() as connection:
+            yield connection
+        self._cache.clear()
+
+    def _remembered(self, digest: str) -> _Found | None:
+        looked_up_at, found = self._cache.get(digest, (0.0, None))
+        return found if found is not None and self._clock() - looked_up_at < CACHE_S else None
+
+    async def _look_up(self, digest: str) -> _Found:
         looked_up_at = self._clock()
-        key = await asyncio.get_running_loop().run_in_executor(self._threads, self._find, digest)
-        if key is None:  # not remembered: guesses can't fill the cache
+        found = await self.run(self._find, digest)
+        if found is None:  # not remembered: guesses can't fill the cache
             raise AuthenticationError("Incorrect API key provided.", code="invalid_api_key")
         self._cache.pop(digest, None)
         while len(self._cache) >= CACHE_SIZE:
             del self._cache[next(iter(self._cache))]
-        self._cache[digest] = (looked_up_at, key)
-        return key
+        self._cache[digest] = (looked_up_at, found)
+        return found
 
-    def _find(self, digest: str) -> ApiKey | None:
-        try:
-            with self._database.read() as connection:
-                row = connection.execute(select(api_keys).where(api_keys.c.digest == digest)).one_or_none()
-        except DBAPIError:
-            raise Overloaded("The key database does not answer.", retry_after_s=1) from None
-        is_equal = hmac.compare_digest(row.digest if row else _NO_DIGEST, digest)
-        if row is None or not is_equal:
+    def _find(self, digest: str) -> _Found | None:
+        is_either = or_(api_keys.c.digest == digest, api_keys.c.old_digest == digest)
+        with self._reading() as connection:
+            row = connection.execute(select(api_keys).where(is_either)).one_or_none()
+        is_present = hmac.compare_digest(row.digest if row else _NO_DIGEST, digest)
+        is_old = hmac.compare_digest((row.old_digest if row else None) or _NO_DIGEST, digest)
+        if row is None or not (is_present or is_old):
             return None
-        return ApiKey(row.id, row.name, row.hint, frozenset(row.scopes), row.created_at, row.expires_at, row.revoked_at)
+        return _Found(key_of(row), None if is_present else row.old_until)
 
 
-def make_token() -> str:
-    """`sk-ensue-` and 32 random bytes in base 62, always `TOKEN_LENGTH` characters."""
-    number = int.from_bytes(secrets.token_bytes(32), "big")
-    digits = []
-    for _ in range(TOKEN_LENGTH - len(TOKEN_PREFIX)):
-        number, digit = divmod(number, len(_DIGITS))
-        digits.append(_DIGITS[digit])
-    return TOKEN_PREFIX + "".join(reversed(digits))
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError:
+        raise Overloaded("The key database does not answer.", retry_after_s=1) from None
 
 
 def _count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(api_keys)).scalar_one()
+
+
+def _get(connection: Connection, key_id: str, *, is_locked: bool = False) -> ApiKey:
+    """
+    Args:
+        is_locked: nobody else may change the row before this transaction ends; SQLite's writers are alone anyhow.
+    """
+    query = select(api_keys).where(api_keys.c.id == key_id)
+    row = connection.execute(query.with_for_update() if is_locked else query).one_or_none()
+    if row is None:
+        raise KeyNotFound("There is no API key with this id.")
+    return key_of(row)

@@ -25,7 +25,7 @@ def upgrade(database: Database) -> None:
     database.create_file()
     config = Config()
     config.set_main_option("script_location", SCRIPTS)
-    with database.write() as connection:
+    with database.write(alone=True) as connection:
         found = find_revision(connection)
         if found == REVISION:
             return

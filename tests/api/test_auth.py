@@ -10,6 +10,7 @@ from ensue.api.auth import OPEN, Guard
 from ensue.config import ServerConfig
 from ensue.errors import ConfigError
 from ensue.hosts import is_loopback
+from ensue.rights import KeyRights
 from ensue.store.keys import KeyStore
 from tests.api.conftest import Api, MakeApi
 
@@ -64,7 +65,7 @@ async def test_a_key_elsewhere_than_in_its_header_is_none(locked: Api, keys: Key
 
 
 async def test_a_key_needs_the_scope_of_the_route(locked: Api, keys: KeyStore) -> None:
-    _, token = keys.create("k", scopes=["chat"])
+    _, token = keys.create("k", KeyRights(scopes=frozenset(["chat"])))
     response = await locked.client.post("/v1/completions", json={"prompt": "x"}, headers=bearer(token))
     assert response.status_code == 403
     assert response.json()["error"]["type"] == "permission_denied"
@@ -121,7 +122,7 @@ async def test_with_a_key_any_origin_may(locked: Api, keys: KeyStore) -> None:
 async def test_metrics_need_a_key_where_others_could_read_them(make_api: MakeApi, keys: KeyStore) -> None:
     api = make_api(server=ServerConfig(host="0.0.0.0"), keys=keys)
     assert (await api.client.get("/metrics")).status_code == 401
-    _, token = keys.create("k", scopes=["metrics"])
+    _, token = keys.create("k", KeyRights(scopes=frozenset(["metrics"])))
     assert (await api.client.get("/metrics", headers=bearer(token))).status_code == 200
 
 

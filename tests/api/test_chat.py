@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ensue.engine.fake import FakeEngine
+from ensue.rights import KeyRights
 from ensue.store.keys import KeyStore
 from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
@@ -238,7 +239,7 @@ async def test_a_conversation_longer_than_the_context_is_refused(api: Api) -> No
 async def test_a_chat_needs_the_scope_chat(make_api: MakeApi, keys: KeyStore) -> None:
     api = make_api(keys=keys)
     for scope, status in (("completions", 403), ("chat", 200)):
-        _, token = keys.create("k", scopes=[scope])
+        _, token = keys.create("k", KeyRights(scopes=frozenset([scope])))
         headers = {"authorization": f"Bearer {token}"}
         response = await api.client.post(PATH, json={"messages": MESSAGES}, headers=headers)
         assert response.status_code == status

@@ -10,7 +10,6 @@ import pytest
 
 from ensue.api.bodies import UNSERVED
 from ensue.config import LimitsConfig
-from ensue.store.keys import KeyStore
 from tests.api.conftest import Api, MakeApi
 
 BAD = None  # the code of a bad value
@@ -214,20 +213,6 @@ async def test_what_the_engine_cannot_serve_is_refused_by_name(api: Api, body: d
     name = list(body)[-1]
     api.engine.info = replace(api.engine.info, unsupported=("allowed_token_ids", name))
     await assert_refused(api, (body | {"stream": is_stream}, UNSUPPORTED, name))
-
-
-@pytest.mark.parametrize("is_stream", [False, True])
-async def test_a_key_may_set_priority_only_with_the_scope_admin(
-    make_api: MakeApi, keys: KeyStore, is_stream: bool
-) -> None:
-    api, body = make_api(keys=keys), {"priority": -1, "stream": is_stream}
-    api.client.headers["authorization"] = f"Bearer {keys.create('user')[1]}"
-    await assert_refused(api, (body, "insufficient_scope", "priority"), status=403)
-    await api.complete({"priority": 0})
-    api.client.headers["authorization"] = f"Bearer {keys.create('boss', scopes=['completions', 'admin'])[1]}"
-    response = await api.client.post("/v1/completions", json={"prompt": "x"} | body)
-    assert response.status_code == 200
-    assert [request.priority for request in api.engine.requests] == [0, -1]
 
 
 async def test_the_product_of_prompts_and_sequences_is_bounded(make_api: MakeApi) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ensue.config import LimitsConfig
+from ensue.rights import KeyRights
 from ensue.store.keys import KeyStore
 from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
@@ -105,7 +106,7 @@ async def test_the_bounds_are_settings(make_api: MakeApi) -> None:
 
 @pytest.mark.parametrize("scope", ["tokenize", "chat"])
 async def test_the_routes_need_the_scope_tokenize(make_api: MakeApi, keys: KeyStore, scope: str) -> None:
-    api, (_, token) = make_api(keys=keys), keys.create("k", scopes=[scope])
+    api, (_, token) = make_api(keys=keys), keys.create("k", KeyRights(scopes=frozenset([scope])))
     headers = {"authorization": f"Bearer {token}"}
     calls = (("POST", "/tokenize", {"prompt": "a"}), ("POST", "/detokenize", {"tokens": [5]}))
     for method, path, body in (*calls, ("GET", "/tokenizer_info", None)):

@@ -23,6 +23,8 @@ LEVELS: dict[str, int] = {
             "sampling_params",
             "request",
             "rights",
+            "globs",
+            "networks",
             "outputs",
             "child",
             "hosts",

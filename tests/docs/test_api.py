@@ -39,7 +39,14 @@ from ensue.text.tokenizer import Tokenizer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 PROVIDERS_NAME = "meta-llama/Meta-Llama-3-8B-Instruct"
-SHOWN_DEFAULTS = {"prompt": "required", "model": "the served model", "best_of": "`n`", "suffix": "none", "seed": "none"}
+SHOWN_DEFAULTS = {
+    "prompt": "required",
+    "model": "the served model",
+    "best_of": "`n`",
+    "suffix": "none",
+    "seed": "none",
+    "priority": "the key's",
+}
 SHOWN_DEFAULTS_OF_CHATS = {
     "messages": "required",
     "max_tokens": "what the context leaves",

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from ensue.errors import AuthenticationError, ConfigError, Overloaded
+from ensue.errors import AuthenticationError, ConfigError, KeyNotFound, Overloaded
+from ensue.rights import DEFAULT_SCOPES, KeyRights
 from ensue.store import keys as keys_module
 from ensue.store.db import Database
-from ensue.store.keys import CACHE_S, DEFAULT_SCOPES, TOKEN_LENGTH, KeyStore, make_token
+from ensue.store.key_tokens import TOKEN_LENGTH, make_token
+from ensue.store.keys import CACHE_S, KeyStore
 
 
 class Clock:
@@ -46,7 +48,7 @@ async def refusal(keys: KeyStore, token: str) -> str | None:
 async def test_a_key_opens_with_its_token(keys: KeyStore) -> None:
     key, token = keys.create("mine")
     assert await keys.authenticate(token) == key
-    assert key.scopes == frozenset(DEFAULT_SCOPES)
+    assert key.rights.scopes == frozenset(DEFAULT_SCOPES)
     assert key.hint == token[-4:]
 
 
@@ -85,9 +87,10 @@ def test_the_token_stands_neither_in_the_file_nor_in_a_repr(keys: KeyStore, tmp_
 async def test_a_revoked_key_is_refused_at_once(keys: KeyStore) -> None:
     key, token = keys.create("mine")
     await keys.authenticate(token)
-    assert keys.revoke(key.id)
+    keys.revoke(key.id)
     assert await refusal(keys, token) == "key_revoked"
-    assert not keys.revoke("key_unknown")
+    with pytest.raises(KeyNotFound):
+        keys.revoke("key_unknown")
 
 
 async def test_a_key_revoked_by_another_process_is_refused_within_the_cache_time(
@@ -103,7 +106,7 @@ async def test_a_key_revoked_by_another_process_is_refused_within_the_cache_time
 
 
 async def test_an_expired_key_is_refused_even_from_the_cache(keys: KeyStore, clock: Clock) -> None:
-    _, token = keys.create("mine", expires_at=int(clock.time) + 2)
+    _, token = keys.create("mine", KeyRights(expires_at=int(clock.time) + 2))
     await keys.authenticate(token)
     clock.time += 2
     assert await refusal(keys, token) == "key_expired"
@@ -124,13 +127,13 @@ async def test_the_cache_is_bounded_and_drops_the_oldest(keys: KeyStore, monkeyp
         await keys.authenticate(token)
     for token in ("x" * 20, "y" * 20):
         await refusal(keys, token)
-    assert [key.name for _, key in keys._cache.values()] == ["1", "2"]
+    assert [found.key.name for _, found in keys._cache.values()] == ["1", "2"]
 
 
 async def test_the_first_key_is_ordinary_and_made_once(keys: KeyStore) -> None:
     token = keys.create_first_key()
     assert token is not None
-    assert (await keys.authenticate(token)).scopes == frozenset(DEFAULT_SCOPES)
+    assert (await keys.authenticate(token)).rights.scopes == frozenset(DEFAULT_SCOPES)
     assert keys.create_first_key() is None
     assert keys.count() == 1
 
