@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ensue import __version__
+from ensue.cli import audit
 from ensue.cli.complete import complete
 from ensue.cli.serve import serve
 from ensue.cli.settings import with_settings
@@ -39,3 +40,4 @@ def _root(
 app.command()(with_settings(serve))
 app.command()(complete)
 app.command()(warm)
+app.add_typer(audit.app)
