@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 
+from ensue import networks
 from ensue.errors import ConfigError
 
 
@@ -15,6 +17,17 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def refuse_bad_networks(setting: str, given: Sequence[str]) -> None:
+    """
+    Raises:
+        ConfigError: one of them is no network.
+    """
+    try:
+        networks.canonical(given)
+    except ValueError as error:
+        raise ConfigError(f"{setting} must be addresses or networks such as 10.0.0.0/8: {error}.") from None
 
 
 def refuse_open_host(host: str) -> None:

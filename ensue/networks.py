@@ -20,6 +20,15 @@ def canonical(networks: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(network) for network in (*fours, *sixes))
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is an address of either family."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def holds(networks: Sequence[str], address: str | None) -> bool:
     """Whether one of the networks has the address; an IPv4 address may come in IPv6's form. None is an unknown one."""
     try:

@@ -32,6 +32,7 @@ class ChildSpec:
     command: tuple[str, ...]
     settings: bytes  # one line of JSON
     inherited_fds: tuple[int, ...] = ()
+    reads_files_on_hangup: bool = False  # SIGHUP is passed on to it
 
 
 OnEvent = Callable[[str, Event], None]  # (role, event)
@@ -118,6 +119,10 @@ class Child:
         self._stopping.set()
         self._signal(signal.SIGKILL)
 
+    def hang_up(self) -> None:
+        """Let the process read its files again; one that was not told how would end."""
+        self._signal(signal.SIGHUP)
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
@@ -133,6 +138,7 @@ async def supervise(
     children = [Child(spec, on_event) for spec in (api, worker) if spec is not None]
     tasks = [asyncio.create_task(child.run()) for child in children]
     stop_asked = asyncio.create_task(stop.wait())
+    _pass_hangups_on([child for child in children if child.spec.reads_files_on_hangup])
     try:
         await asyncio.wait([*tasks, stop_asked], return_when=asyncio.FIRST_COMPLETED)
         for child, task in zip(children, tasks, strict=True):
@@ -144,6 +150,17 @@ async def supervise(
             child.kill()
     codes = await asyncio.gather(*tasks)
     return ExitCode.OK if stop.is_set() else max(codes)
+
+
+def _pass_hangups_on(children: list[Child]) -> None:
+    """Where nobody reads files again, a hang-up ends the server, as it ends any program."""
+
+    def hang_up() -> None:
+        for child in children:
+            child.hang_up()
+
+    if children:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

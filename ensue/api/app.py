@@ -39,6 +39,7 @@ from ensue.served_models import ServedModels
 from ensue.service.completion import CompletionService
 from ensue.service.tokenization import TokenizationService
 from ensue.store.keys import KeyStore
+from ensue.store.refusals import RefusalLog
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -61,6 +62,7 @@ def create_app(
     metrics: Metrics,
     config: Config,
     accountants: Sequence[Accountant] = (),
+    refusals: RefusalLog | None = None,
 ) -> FastAPI:
     """The whole HTTP side. Without `keys` nobody needs one. Every generation passes the accountants, in their order.
 
@@ -71,7 +73,7 @@ def create_app(
         refuse_open_host(config.server.host)
     app = FastAPI(title="ensue", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False
-    gate = Gate(config.server, keys)
+    gate = Gate(config.server, keys, refusals)
     for spec in _routes(app, models, metrics, config, accountants):
         _add(app, spec, gate)
     error_handlers.install(app)
@@ -88,7 +90,8 @@ def _routes(
     chat = ChatEndpoint(models, service, config, accountants)
     tokens = TokenizeEndpoint(models, TokenizationService(), config)
     listing, health = ModelsEndpoint(models), HealthEndpoint(models, metrics)
-    metrics_policy = OPEN if is_loopback(config.server.host) else needs("metrics")
+    is_private = is_loopback(config.server.host) and not config.server.trusted_proxies
+    metrics_policy = OPEN if is_private else needs("metrics")
     return (
         RouteSpec(
             "POST", "/v1/completions", completions.create, needs("completions"), CompletionBody, CompletionObject

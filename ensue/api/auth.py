@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ensue.api.addresses import client_address
 from ensue.api.context import context_of
 from ensue.config import ServerConfig
-from ensue.errors import AuthenticationError, InvalidRequest, PermissionDenied
+from ensue.errors import AuthenticationError, InvalidRequest, PermissionDenied, RequestError
 from ensue.hosts import is_loopback
 from ensue.store.api_key import ApiKey
 from ensue.store.keys import KeyStore
+from ensue.store.refusals import Refusal, RefusalLog
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
@@ -41,19 +43,26 @@ def needs(scope: str) -> Policy:
 class Gate:
     """Checks Host, Origin and key of a request. Without a key store nobody needs a key."""
 
-    def __init__(self, server: ServerConfig, keys: KeyStore | None) -> None:
+    def __init__(self, server: ServerConfig, keys: KeyStore | None, refusals: RefusalLog | None = None) -> None:
         self._keys = keys
+        self._refusals = refusals
+        self._trusted_proxies = server.trusted_proxies
         self._allowed_hosts = _allowed_hosts(server)
 
-    async def admit(self, headers: Headers, address: str | None, policy: Policy) -> ApiKey | None:
+    async def admit(self, scope: Scope, policy: Policy) -> ApiKey | None:
         """The key that the request carries, where one is needed.
-
-        Args:
-            address: of the caller.
 
         Raises:
             InvalidRequest, AuthenticationError, PermissionDenied: it may not pass.
         """
+        address = client_address(scope, self._trusted_proxies)
+        try:
+            return await self._checked(Headers(scope=scope), address, policy)
+        except (AuthenticationError, PermissionDenied) as error:
+            self._note(scope, address, error)
+            raise
+
+    async def _checked(self, headers: Headers, address: str | None, policy: Policy) -> ApiKey | None:
         if policy.checks_host:
             self._check_host(headers)
         if self._keys is None:
@@ -66,6 +75,12 @@ class Gate:
         if policy.scope is not None:
             key.rights.check_scope(policy.scope)
         return key
+
+    def _note(self, scope: Scope, address: str | None, error: RequestError) -> None:
+        if self._refusals is not None:
+            context = context_of(scope)
+            path = str(scope["route"].path) if "route" in scope else ""
+            self._refusals.note(Refusal(error.code or error.type, address or "", path, request_id=context.header))
 
     def _check_host(self, headers: Headers) -> None:
         """Against DNS rebinding, and against names that make a URL say something else than the path."""
@@ -86,8 +101,7 @@ class Guard:
         self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        address = scope["client"][0] if scope.get("client") else None
-        context_of(scope).key = await self._gate.admit(Headers(scope=scope), address, self.policy)
+        context_of(scope).key = await self._gate.admit(scope, self.policy)
         await self._app(scope, receive, send)
 
 

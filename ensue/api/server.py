@@ -10,18 +10,24 @@ import contextlib
 import functools
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
 from ensue.api.http_protocol import BoundedProtocol
-from ensue.config import Config, LimitsConfig
+from ensue.config import Config, LimitsConfig, ServerConfig
+from ensue.errors import ConfigError
+from ensue.tls import load_certificate, server_context
 
 KEEP_ALIVE_S = 75
 LAST_WORDS_S = 2.0  # for what has yet to be written once the engines are at rest, and again for streams that were cut
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+log = structlog.get_logger("ensue.api")
 
 
 async def serve(
@@ -38,9 +44,10 @@ async def serve(
         on_started: called once connections are accepted.
         drain: refuses requests from then on, and returns when the running ones have ended.
     """
-    server = _Server(_uvicorn_config(app, config), on_started)
+    context = server_context(config.server)
+    server = _Server(_uvicorn_config(app, config, context), on_started)
     stop = stop or asyncio.Event()
-    with _signals_set(stop):
+    with _signals_set(stop), _reloaded_on_hangup(context, config.server):
         serving = asyncio.create_task(server.serve([sock]))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -81,11 +88,34 @@ def _signals_set(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _uvicorn_config(app: ASGIApp, config: Config) -> uvicorn.Config:
+@contextlib.contextmanager
+def _reloaded_on_hangup(context: ssl.SSLContext | None, server: ServerConfig) -> Iterator[None]:
+    """Read the certificate again at SIGHUP; a bad one leaves the old one in use."""
+    if context is None:
+        yield
+        return
+
+    def reload() -> None:
+        try:
+            load_certificate(context, server)
+            log.info("certificate read again")
+        except ConfigError as error:
+            log.error("the certificate was not read again", reason=error.message)
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _uvicorn_config(app: ASGIApp, config: Config, context: ssl.SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
         cast(Any, app),
         http=_protocol(config.limits),
         ws="none",
+        ssl_context_factory=None if context is None else lambda _config, _default: context,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -24,8 +24,10 @@ from ensue.metrics import Metrics
 from ensue.model.config import load_sampling_defaults
 from ensue.sampling_params import SamplingParams
 from ensue.served_models import ServedModel, ServedModels
+from ensue.store.audit import FILE_NAME, AuditLog
 from ensue.store.db import Database, sqlite_url
 from ensue.store.keys import KeyStore
+from ensue.store.refusals import RefusalLog
 from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
 
@@ -50,7 +52,8 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
         else EngineClient(Path(settings.socket_path), on_phase=progress.on_phase)
     )
     models = ServedModels([served_model(settings, engine, tokenizer)])
-    app = create_app(models, keys, Metrics(), config)
+    refusals = None if keys is None else _refusal_log(config.server)
+    app = create_app(models, keys, Metrics(), config, refusals=refusals)
     if isinstance(engine, EngineClient):
         engine.start()
     else:
@@ -65,6 +68,12 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
                 await model.prover.close()
         if keys is not None:
             keys.close()
+        if refusals is not None:
+            refusals.close()
+
+
+def _refusal_log(server: ServerConfig) -> RefusalLog:
+    return RefusalLog(AuditLog(Path(server.data_dir).absolute() / FILE_NAME))
 
 
 class _Progress:

@@ -17,8 +17,9 @@ from ensue.child import ModelSource, ProcessSettings
 from ensue.cli.address import bind
 from ensue.cli.startup import StartupPrinter
 from ensue.config import Config
-from ensue.hosts import refuse_open_host
+from ensue.hosts import refuse_bad_networks, refuse_open_host
 from ensue.supervisor import ChildSpec, stop_on_signals, supervise
+from ensue.tls import server_context
 
 
 def run_server(config: Config) -> int:
@@ -30,6 +31,8 @@ def run_server(config: Config) -> int:
     started_at = time.time()
     if config.server.no_auth:
         refuse_open_host(config.server.host)
+    server_context(config.server)
+    refuse_bad_networks("--trusted-proxies", config.server.trusted_proxies)
     listener = bind(config.server.host, config.server.port)
     printer = StartupPrinter(config, listener.getsockname()[:2], started_at)
     source = find_model(config, printer.on_download)
@@ -56,7 +59,9 @@ def child_specs(
     child = ProcessSettings(config, source, str(runtime / "worker.sock"), listener.fileno(), is_terminal)
     line = json.dumps(asdict(child)).encode()
     worker = ChildSpec("worker", _command("worker"), line) if config.engine.engine == "native" else None
-    return worker, ChildSpec("api", _command("api"), line, inherited_fds=(listener.fileno(),))
+    reads_files = config.server.tls_cert is not None
+    api = ChildSpec("api", _command("api"), line, (listener.fileno(),), reads_files_on_hangup=reads_files)
+    return worker, api
 
 
 def _command(role: str) -> tuple[str, ...]:

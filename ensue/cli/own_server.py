@@ -27,7 +27,15 @@ async def own_server(config: Config) -> AsyncIterator[str]:
     """
     source = find_model(config, lambda _name, _fraction: None)  # first: it may raise, and then nothing is left behind
     listener, runtime = bind("127.0.0.1", 0), Path(tempfile.mkdtemp(prefix="ensue-"))
-    server = replace(config.server, host="127.0.0.1", log_level="error", data_dir=str(runtime), drain_s=2.0)
+    server = replace(
+        config.server,
+        host="127.0.0.1",
+        tls_cert=None,
+        tls_key=None,
+        log_level="error",
+        data_dir=str(runtime),
+        drain_s=2.0,
+    )
     config = replace(config, server=server)
     stop, ready, failures = asyncio.Event(), asyncio.Event(), list[str]()
 

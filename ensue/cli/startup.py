@@ -91,7 +91,8 @@ class StartupPrinter:
         """Where the server answers; a wildcard address is shown as loopback."""
         host, port = self._address
         shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-        return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+        scheme = "http" if self._config.server.tls_cert is None else "https"
+        return f"{scheme}://[{shown}]:{port}" if ":" in shown else f"{scheme}://{shown}:{port}"
 
     def _elapsed(self) -> float:
         return time.time() - self._started_at

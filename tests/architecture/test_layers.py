@@ -23,6 +23,7 @@ LEVELS: dict[str, int] = {
             "sampling_params",
             "request",
             "rights",
+            "tls",
             "globs",
             "networks",
             "outputs",

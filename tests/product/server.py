@@ -119,7 +119,7 @@ def _when_ready(process: subprocess.Popen[str], data_dir: Path) -> Server:
     for line in process.stdout:
         printed += line
         if line.startswith("curl "):
-            match = re.search(r"ready on (http://\S+)", printed)
+            match = re.search(r"ready on (https?://\S+)", printed)
             assert match
             return Server(process, match[1], printed, data_dir)
     raise AssertionError(f"ensue serve ended early:\n{printed}")
