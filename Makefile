@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CLIENTS := $(patsubst tests/clients/%/requirements.txt,.venv-clients/%/installed,$(wildcard tests/clients/*/requirements.txt))
+STORE_TESTS := tests/store
 INSTALLED := $(VENV)/installed-$(shell echo '$(TORCH)' | tr -c 'a-zA-Z0-9.\n' '_')
 
-.PHONY: install serve test test-all test-clients check bench clean
+.PHONY: install serve test test-all test-clients test-stores check bench clean
 
 install: $(INSTALLED)
 
@@ -27,13 +28,18 @@ test: install
 	$(BIN)/ensue warm
 	$(BIN)/python -m pytest
 
-test-all: check test test-clients
+test-all: check test test-clients test-stores
 
 # Each client has an environment of its own, never the server's.
 test-clients: install
 	$(MAKE) --jobs 3 $(CLIENTS)
 	$(BIN)/ensue warm
 	$(BIN)/python -m pytest tests/clients
+
+# On a real PostgreSQL and beside a real Redis, both temporary.
+test-stores: install
+	$(PIP) install --editable '.[test,postgres]' --constraint $(VENV)/constraints.txt
+	$(BIN)/python tests/store_servers.py $(BIN)/python -m pytest $(STORE_TESTS)
 
 .venv-clients/%/installed: tests/clients/%/requirements.txt
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)

@@ -79,7 +79,7 @@ class ServerConfig:
 class StoreConfig:
     """Where keys and usage are kept."""
 
-    database_url: str | None = setting(None, "SQLAlchemy URL; default: SQLite in the data folder")
+    database_url: str | None = setting(None, "sqlite: or postgresql: URL; default: SQLite in the data folder")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,3 +1,5 @@
+"""Empty and current databases; each test that takes one runs on every backend there is."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -7,15 +9,27 @@ import pytest
 
 from ensue.store.db import Database, sqlite_url
 from ensue.store.migrate import upgrade
+from tests.stores import BACKENDS, empty_database
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return sqlite_url(tmp_path / "data" / "ensue.db")
+@pytest.fixture(params=BACKENDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with empty_database(request.param, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
+    yield from _current(url)
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path) -> Iterator[Database]:
+    """For what only SQLite has."""
+    yield from _current(sqlite_url(tmp_path / "data" / "ensue.db"))
+
+
+def _current(url: str) -> Iterator[Database]:
     database = Database(url)
     upgrade(database)
     yield database

@@ -12,10 +12,11 @@ from threading import Barrier
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from ensue.errors import ConfigError, StartupError
 from ensue.store.db import Database, sqlite_url
+from ensue.store.keys import KeyStore
 from ensue.store.migrate import upgrade
 from ensue.store.schema import metadata
 
@@ -67,12 +68,12 @@ def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
     with pytest.raises(RuntimeError):
         fail_halfway()
     with database.read() as connection:
-        assert connection.execute(text("SELECT count(*) FROM sqlite_master WHERE name = 'half'")).scalar() == 0
+        assert not inspect(connection).has_table("half")
 
 
 @pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("foreign_keys", 1), ("busy_timeout", 10_000)])
-def test_sqlite_runs_with_the_settings_it_needs(database: Database, pragma: str, value: object) -> None:
-    with database.read() as connection:
+def test_sqlite_runs_with_the_settings_it_needs(sqlite_database: Database, pragma: str, value: object) -> None:
+    with sqlite_database.read() as connection:
         assert connection.execute(text(f"PRAGMA {pragma}")).scalar() == value
 
 
@@ -82,7 +83,7 @@ def test_a_reader_does_not_wait_for_the_writer(database: Database) -> None:
         assert reader.execute(text("SELECT count(*) FROM api_keys")).scalar() == 0
 
 
-def test_the_file_is_readable_by_its_owner_alone(database: Database, tmp_path: Path) -> None:
+def test_the_file_is_readable_by_its_owner_alone(sqlite_database: Database, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "data" / "ensue.db").stat().st_mode) == 0o600
 
 
@@ -91,7 +92,7 @@ def test_checking_a_current_database_does_not_load_alembic(database: Database, u
     subprocess.run([sys.executable, "-c", code + "assert 'alembic' not in sys.modules", url], check=True)
 
 
-@pytest.mark.parametrize("url", ["", "not a url", "nosql://host/name"])
+@pytest.mark.parametrize("url", ["", "not a url", "nosql://host/name", "mysql://host/name"])
 def test_a_bad_url_is_a_config_error(url: str) -> None:
     with pytest.raises(ConfigError):
         Database(url)
@@ -113,3 +114,35 @@ def test_a_file_that_is_no_database_is_a_startup_error(tmp_path: Path) -> None:
     (tmp_path / "ensue.db").write_text("no database " * 100)
     with pytest.raises(StartupError, match="cannot be opened"):
         Database(sqlite_url(tmp_path / "ensue.db")).is_current()
+
+
+def test_writers_that_must_be_alone_wait_for_one_another(url: str, database: Database) -> None:
+    """Each adds one to what it read; on PostgreSQL writers otherwise run side by side."""
+    with database.write() as connection:
+        connection.execute(text("CREATE TABLE counts (n INTEGER)"))
+        connection.execute(text("INSERT INTO counts VALUES (0)"))
+
+    def add_one(_: int) -> None:
+        with database.write(alone=True) as connection:
+            n = connection.execute(text("SELECT n FROM counts")).scalar_one()
+            connection.execute(text("UPDATE counts SET n = :n"), {"n": n + 1})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add_one, range(20)))
+    with database.read() as connection:
+        assert connection.execute(text("SELECT n FROM counts")).scalar() == 20
+
+
+def test_a_reader_sees_one_state(database: Database) -> None:
+    count = text("SELECT count(*) FROM api_keys WHERE name = 'a'")
+    with database.read() as reader:
+        assert reader.execute(count).scalar() == 0
+        KeyStore(database).create("a")
+        assert reader.execute(count).scalar() == 0
+
+
+def test_a_server_that_does_not_answer_is_a_startup_error(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(StartupError, match="cannot be opened") as caught:
+        Database(f"postgresql://user:pass-word@/name?host={tmp_path}").is_current()
+    assert "pass-word" not in str(caught.value)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from ensue.errors import AuthenticationError, ConfigError, KeyNotFound, Overloaded
+from ensue.errors import AuthenticationError, ConfigError, InvalidRequest, KeyNotFound, Overloaded
 from ensue.rights import DEFAULT_SCOPES, KeyRights
 from ensue.store import keys as keys_module
 from ensue.store.db import Database
@@ -76,7 +79,8 @@ async def test_any_other_token_is_unknown(keys: KeyStore, change: Callable[[str]
     assert await refusal(keys, change(token)) == "invalid_api_key"
 
 
-def test_the_token_stands_neither_in_the_file_nor_in_a_repr(keys: KeyStore, tmp_path: Path) -> None:
+def test_the_token_stands_neither_in_the_file_nor_in_a_repr(sqlite_database: Database, tmp_path: Path) -> None:
+    keys = KeyStore(sqlite_database)
     key, token = keys.create("mine")
     stored = b"".join(path.read_bytes() for path in (tmp_path / "data").iterdir())
     assert key.id.encode() in stored
@@ -171,3 +175,129 @@ async def test_a_database_that_fails_is_an_overload_not_a_refusal(keys: KeyStore
         connection.execute(text("DROP TABLE api_keys"))
     with pytest.raises(Overloaded):
         await keys.authenticate("x" * 20)
+
+
+def test_of_many_processes_that_start_together_one_makes_the_first_key(url: str) -> None:
+    """As `ensue serve` does it, migration included."""
+    code = (
+        "import sys; from ensue.store.db import Database; from ensue.store.keys import KeyStore; "
+        "from ensue.store.migrate import upgrade; database = Database(sys.argv[1]); upgrade(database); "
+        "sys.stdin.read(); print(KeyStore(database).create_first_key())"
+    )
+    starts = [
+        subprocess.Popen([sys.executable, "-c", code, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for start in starts:
+        assert start.stdin is not None
+        start.stdin.close()  # now they go on
+        start.stdin = None
+    tokens = [start.communicate(timeout=60)[0].strip() for start in starts]
+    assert [start.returncode for start in starts] == [0, 0, 0]
+    assert sorted(token.startswith("sk-ensue-") for token in tokens) == [False, False, True]
+
+
+RIGHTS = KeyRights(
+    scopes=frozenset(["chat"]),
+    models=("llama-*", "other"),
+    requests_per_minute=1,
+    tokens_per_minute=2**63 - 1,
+    concurrent=3,
+    token_budget=4,
+    token_budget_per_day=5,
+    token_budget_per_month=6,
+    max_tokens=7,
+    max_n=8,
+    priority=-9,
+    not_before=10,
+    expires_at=2**40,
+    allow_ips=("10.0.0.0/8", "::1/128"),
+)
+
+
+async def test_a_key_is_kept_with_all_that_belongs_to_it(keys: KeyStore) -> None:
+    key, token = keys.create("mine", RIGHTS, owner="team ä", maker="key_0")
+    assert keys.get(key.id) == keys.all()[0] == keys.named("mine")[0] == await keys.authenticate(token) == key
+    assert (key.rights, key.owner, key.maker) == (RIGHTS, "team ä", "key_0")
+
+
+async def test_a_key_is_changed_field_by_field(keys: KeyStore) -> None:
+    key, token = keys.create("mine")
+    await keys.authenticate(token)
+    changed = replace(key, name="yours", owner="them", disabled=False, rights=RIGHTS)
+    assert keys.update(key.id, lambda found: replace(found, name="yours", owner="them", rights=RIGHTS)) == changed
+    assert await keys.authenticate(token) == changed
+
+
+async def test_a_disabled_key_is_refused_until_it_is_enabled(keys: KeyStore) -> None:
+    key, token = keys.create("mine")
+    keys.update(key.id, lambda found: replace(found, disabled=True))
+    assert await refusal(keys, token) == "invalid_api_key"
+    keys.update(key.id, lambda found: replace(found, disabled=False))
+    assert await keys.authenticate(token) == key
+
+
+def test_changes_at_the_same_time_lose_nothing(url: str, keys: KeyStore) -> None:
+    key, _ = keys.create("mine", KeyRights(max_n=1))
+    stores = [KeyStore(Database(url)) for _ in range(4)]
+
+    def add_one(store: KeyStore) -> None:
+        for _ in range(5):
+            store.update(key.id, lambda k: replace(k, rights=replace(k.rights, max_n=(k.rights.max_n or 0) + 1)))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add_one, stores))
+    assert keys.get(key.id).rights.max_n == 21
+    for store in stores:
+        store.close()
+        store._database.close()
+
+
+async def test_a_rotated_key_opens_with_both_tokens_until_the_overlap_ends(keys: KeyStore, clock: Clock) -> None:
+    key, old = keys.create("mine", RIGHTS)
+    rotated, token = keys.rotate(key.id, 60)
+    assert (rotated.id, rotated.rights, rotated.hint) == (key.id, key.rights, token[-4:])
+    assert await keys.authenticate(old) == await keys.authenticate(token) == rotated
+    clock.time += 60
+    assert await refusal(keys, old) == "key_expired"
+    assert await keys.authenticate(token) == rotated
+
+
+async def test_a_second_rotation_ends_the_first_token(keys: KeyStore) -> None:
+    key, first = keys.create("mine")
+    second = keys.rotate(key.id, 60)[1]
+    third = keys.rotate(key.id, 60)[1]
+    assert await refusal(keys, first) == "invalid_api_key"
+    assert (await keys.authenticate(second)).id == (await keys.authenticate(third)).id == key.id
+
+
+async def test_a_rotation_without_overlap_ends_the_old_token_at_once(keys: KeyStore) -> None:
+    key, old = keys.create("mine")
+    await keys.authenticate(old)
+    keys.rotate(key.id, 0)
+    assert await refusal(keys, old) == "key_expired"
+
+
+async def test_a_revoked_key_is_revoked_under_both_tokens_and_for_ever(keys: KeyStore, clock: Clock) -> None:
+    key, old = keys.create("mine")
+    token = keys.rotate(key.id, 60)[1]
+    revoked = keys.revoke(key.id)
+    clock.time += 1
+    assert keys.revoke(key.id) == revoked
+    assert {await refusal(keys, one) for one in (old, token)} == {"key_revoked"}
+    with pytest.raises(InvalidRequest, match="for ever"):
+        keys.rotate(key.id, 60)
+
+
+@pytest.mark.parametrize("call", ["get", "revoke"])
+def test_a_key_that_is_not_there_is_not_found(keys: KeyStore, call: str) -> None:
+    with pytest.raises(KeyNotFound):
+        getattr(keys, call)("' OR 1=1 --")
+
+
+@pytest.mark.parametrize("label", ["x" * 129, "a\nb", "\x1b[31m", "\x00"])
+def test_a_name_is_short_and_printable(keys: KeyStore, label: str) -> None:
+    for name, owner, field in ((label, "", "name"), ("x", label, "owner"), ("", "", "name")):
+        with pytest.raises(InvalidRequest) as caught:
+            keys.create(name, owner=owner)
+        assert caught.value.param == field
