@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, MetaData, String, Table, TypedColumns
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypedColumns,
+)
 
-REVISION = "0002"  # of the newest migration
+REVISION = "0003"  # of the newest migration
 VERSION_TABLE = "alembic_version"
 
 metadata = MetaData()
@@ -42,3 +56,51 @@ class _ApiKeyColumns(TypedColumns):
 
 
 api_keys = Table("api_keys", metadata, _ApiKeyColumns)
+
+
+class _LedgerColumns(TypedColumns):
+    """One request that was let through to the engine: written before it starts, settled when it has ended."""
+
+    id = Column(String(40), primary_key=True)  # the request's, as its caller saw it
+    instance_id = Column(String(16), nullable=False)  # the process that answers it
+    key_id = Column(String(64), nullable=True)  # None: no key was needed
+    model = Column(Text, nullable=False)  # canonical name
+    endpoint = Column(String(64), nullable=False)  # the route's path
+    user_label = Column(Text, nullable=True)  # the request's `user`
+    created_at = Column(BigInteger, nullable=False)
+    # ---- what is known of its use; before the settlement, what was written down on the way
+    prompt_tokens = Column(BigInteger, nullable=False)
+    cached_tokens = Column(BigInteger, nullable=False)
+    completion_tokens = Column(BigInteger, nullable=False)
+    # ---- null until it is settled
+    settled_at = Column(BigInteger, nullable=True)
+    finish = Column(String(64), nullable=True)  # the choices' reasons, or cancelled, error, lost
+    status = Column(Integer, nullable=True)  # of the HTTP answer, where one was begun
+    queue_s = Column(Double, nullable=True)
+    first_token_s = Column(Double, nullable=True)
+    total_s = Column(Double, nullable=True)
+
+
+ledger = Table("ledger", metadata, _LedgerColumns)
+Index("ix_ledger_created_at", ledger.c.created_at)
+Index(
+    "ix_ledger_open",
+    ledger.c.instance_id,
+    sqlite_where=ledger.c.settled_at.is_(None),
+    postgresql_where=ledger.c.settled_at.is_(None),
+)
+
+
+class _UsageColumns(TypedColumns):
+    """Sums of the ledger's settled rows; they stay when rows are purged."""
+
+    key_id = Column(String(64), primary_key=True)  # empty: no key was needed
+    day = Column(Date, primary_key=True)  # UTC, of the rows' created_at
+    model = Column(Text, primary_key=True)
+    requests = Column(BigInteger, nullable=False)
+    prompt_tokens = Column(BigInteger, nullable=False)
+    cached_tokens = Column(BigInteger, nullable=False)
+    completion_tokens = Column(BigInteger, nullable=False)
+
+
+usage_by_day = Table("usage_by_day", metadata, _UsageColumns)

@@ -18,7 +18,7 @@ from ensue.errors import ConfigError, StartupError
 from ensue.store.db import Database, sqlite_url
 from ensue.store.keys import KeyStore
 from ensue.store.migrate import upgrade
-from ensue.store.schema import metadata
+from ensue.store.schema import REVISION, metadata
 
 
 def test_migrations_lead_to_the_tables_of_the_schema(database: Database) -> None:
@@ -55,7 +55,7 @@ def test_a_later_schema_is_refused(database: Database) -> None:
     with database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     assert not database.is_current()
-    with pytest.raises(StartupError, match=r"schema 9999.* up to 0002.*later version"):
+    with pytest.raises(StartupError, match=rf"schema 9999.* up to {REVISION}.*later version"):
         upgrade(database)
 
 
