@@ -69,6 +69,9 @@ class ServerConfig:
     allowed_hosts: tuple[str, ...] = setting((), "Host headers to accept; default: loopback names if bound to loopback")
     unknown_parameters: Literal["refuse", "warn"] = setting("refuse", "What a request field that nobody knows does")
     chat_template: str | None = setting(None, "File with a chat template; default: the model's own")
+    tool_call_parser: Literal["auto", "llama3", "hermes", "mistral"] = setting(
+        "auto", "How the model calls tools; auto: as its chat template and its special tokens say"
+    )
     generation_config: Literal["ensue", "model"] = setting("ensue", "Whose sampling defaults hold")
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least severe log lines to write")
     log_format: Literal["auto", "console", "json"] = setting("auto", "auto: console on a terminal, else json")
@@ -91,6 +94,9 @@ class LimitsConfig:
     max_prompts: int = setting(128, "Prompts a request", low=1)
     max_sequences: int = setting(256, "Prompts × max(n, best_of) a request", low=1)
     max_messages: int = setting(4096, "Messages a request", low=1)
+    max_tools: int = setting(128, "Tools a request", low=1)
+    max_tools_bytes: int = setting(128 * KIB, "Size of all tools of a request", size=True)
+    max_tool_calls: int = setting(32, "Calls of tools an answer", low=1)
     max_tokenize_chars: int = setting(1_000_000, "Characters of a text to tokenize", low=1)
     max_detokenize_tokens: int = setting(250_000, "Token ids to detokenize", low=1)
     max_logprobs: int = setting(20, "Likeliest tokens reported a position", low=0)

@@ -12,6 +12,7 @@ from ensue.guided.prover import Prover
 from ensue.rights import KeyRights
 from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
+from ensue.tools import ToolSupport
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class ServedModel:
     created: int  # Unix seconds
     aliases: tuple[str, ...] = ()
     chat_template: ChatTemplate | None = None
+    tool_support: ToolSupport | None = None
     prover: Prover | None = None  # of constraints; None: there is no guided decoding
     sampling_defaults: Mapping[str, float | int] = field(default_factory=dict)  # where they differ from ensue's own
 

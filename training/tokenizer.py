@@ -24,8 +24,31 @@ SPECIAL = (
 )
 CHAT_TEMPLATE = """\
 {{- bos_token }}
+{%- if tools %}
+{{- '<|im_start|>system\\n' }}
+{%- if messages[0]['role'] == 'system' %}
+{{- messages[0]['content'] + '\\n\\n' }}
+{%- endif %}
+{{- 'You may call these functions:\\n<tools>' }}
+{%- for tool in tools %}
+{{- '\\n' + tool | tojson }}
+{%- endfor %}
+{{- '\\n</tools>\\nTo call one, answer with its name and its arguments, as JSON between tags:' }}
+{{- '\\n<tool_call>\\n{"name": ..., "arguments": {...}}\\n</tool_call><|im_end|>\\n' }}
+{%- endif %}
 {%- for message in messages %}
+{%- if message['role'] == 'tool' %}
+{{- '<|im_start|>user\\n<tool_response>\\n' + message['content'] + '\\n</tool_response><|im_end|>\\n' }}
+{%- elif message['tool_calls'] %}
+{{- '<|im_start|>assistant\\n' + (message['content'] + '\\n' if message['content'] else '') }}
+{%- for call in message['tool_calls'] %}
+{{- '<tool_call>\\n{"name": "' + call['function']['name'] + '", "arguments": ' }}
+{{- call['function']['arguments'] | tojson + '}\\n</tool_call>' + ('' if loop.last else '\\n') }}
+{%- endfor %}
+{{- '<|im_end|>\\n' }}
+{%- elif not (tools and loop.first and message['role'] == 'system') %}
 {{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}
+{%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}
 {{- '<|im_start|>assistant\\n' }}

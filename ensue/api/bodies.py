@@ -23,7 +23,9 @@ from ensue.api.fields import (
 )
 from ensue.api.kinds import JSON_SCHEMA, LOGIT_BIAS, OBJECT, PROMPT, TOKEN_IDS, Prompts
 from ensue.api.messages import MESSAGES, TEMPLATE_VARIABLES, Messages
+from ensue.api.tools import TOOL_CHOICE, TOOLS, ToolChoice
 from ensue.service.request import DEFAULT_MAX_TOKENS
+from ensue.tools import Tool
 
 STREAM_OPTIONS = ("include_usage", "continuous_usage_stats", "include_obfuscation")  # the last has no effect
 
@@ -64,9 +66,6 @@ INSTEAD = {
 OWN_TEMPLATE = "a chat template is given when the server starts, by --chat-template"
 UNSERVED_IN_CHAT: Mapping[str, tuple[Any, ...]] = {
     # OpenAI's
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "parallel_tool_calls": (True,),
     "functions": ([],),
     "function_call": ("none", "auto"),
     "modalities": (["text"],),
@@ -197,6 +196,7 @@ class ConversationFields:
     """How messages become a prompt."""
 
     messages: Messages | None = param(MESSAGES, None, "The conversation so far")  # noqa: RUF009 - makes a field
+    tools: tuple[Tool, ...] = param(TOOLS, (), "Functions that the model may call")
     add_generation_prompt: bool = param(
         Boolean(), True, "Begin the assistant's message; without effect where the final message is continued"
     )
@@ -212,9 +212,18 @@ class ChatBody(ConversationFields, GenerationBody):
 
     required: ClassVar[tuple[str, ...]] = ("messages",)
     unserved: ClassVar[Mapping[str, tuple[Any, ...]]] = {**UNSERVED, **UNSERVED_IN_CHAT}
-    instead: ClassVar[Mapping[str, str]] = {**INSTEAD, "chat_template": OWN_TEMPLATE}
+    instead: ClassVar[Mapping[str, str]] = {
+        **INSTEAD,
+        "chat_template": OWN_TEMPLATE,
+        "functions": "use tools",
+        "function_call": "use tool_choice",
+    }
     top_field: ClassVar[str] = "top_logprobs"
 
+    tool_choice: ToolChoice | None = param(  # noqa: RUF009 - makes a field
+        TOOL_CHOICE, None, "none, auto (the default), required, or one function", neutral=(ToolChoice("auto"),)
+    )
+    parallel_tool_calls: bool | None = param(Boolean(), None, "Default true; false: one call at most", neutral=(True,))
     echo: bool = param(Boolean(), False, "Put the final message, where it is the assistant's, before the answer")
     add_special_tokens: bool = param(Boolean(), False, "Add the tokenizer's special tokens to those of the template")
     max_tokens: int | None = param(Integer(low=1), None, "Tokens generated at most; default: what the context leaves")
@@ -229,7 +238,6 @@ class TokenizeBody(ConversationFields, Body):
 
     unserved: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "chat_template": (),
-        "tools": ([],),
         "mm_processor_kwargs": (),
     }
     instead: ClassVar[Mapping[str, str]] = {"chat_template": OWN_TEMPLATE}

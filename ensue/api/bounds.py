@@ -8,6 +8,7 @@ from typing import Any
 from ensue.api.bodies import GenerationBody
 from ensue.config import LimitsConfig
 from ensue.errors import InvalidRequest
+from ensue.guided.constraint import compact_json
 
 MIN_BEAM_WIDTH = 2
 
@@ -24,11 +25,14 @@ def check_counts(value: Mapping[str, Any], limits: LimitsConfig) -> None:
         "bad_words": limits.max_bad_words,
         "logit_bias": limits.max_logit_bias,
         "messages": limits.max_messages,
+        "tools": limits.max_tools,
         "tokens": limits.max_detokenize_tokens,
     }
     for name, limit in bounds.items():
         if isinstance(value.get(name), list | dict) and len(value[name]) > limit:
             raise InvalidRequest(f"{name} may have at most {limit} entries.", param=name)
+    if isinstance(value.get("tools"), list) and len(compact_json(value["tools"])) > limits.max_tools_bytes:
+        raise InvalidRequest(f"tools may have at most {limits.max_tools_bytes} bytes.", param="tools")
     match value.get("prompt"):
         case [str() | list(), *_] as prompts if len(prompts) > limits.max_prompts:
             raise InvalidRequest(f"A request may have at most {limits.max_prompts} prompts.", param="prompt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import msgspec
@@ -22,9 +23,12 @@ from ensue.api.protocol import (
     UsageObject,
     given,
 )
+from ensue.api.tool_calls import CallReader
+from ensue.guided.tool_grammar import ToolUse
 from ensue.served_models import ServedModel
-from ensue.service.choice import ChoiceDelta
+from ensue.service.choice import ChoiceDelta, joined
 from ensue.service.completion import FinishedChoice
+from ensue.service.conversation import text_of
 from ensue.service.logprobs import TokenLogprob
 from ensue.service.request import CompletionRequest
 
@@ -32,13 +36,17 @@ from ensue.service.request import CompletionRequest
 class ChatWriter(AnswerWriter):
     """Whole answers have messages; in a stream each choice begins with its role."""
 
-    def __init__(self, head: AnswerHead, echoed: str) -> None:
+    def __init__(self, head: AnswerHead, echoed: str, tools: ToolUse | None) -> None:
         """
         Args:
             echoed: the text that stands before each answer.
+            tools: what answers may call; None: their texts are just texts.
         """
         self._head = head
         self._echoed = echoed
+        self._tools = tools
+        self._readers: dict[int, CallReader] = {}  # of choices
+        self._untold: dict[int, list[ChoiceDelta]] = {}  # news of choices that showed nothing
         self._begun: set[int] = set()  # choices that have told their role
 
     def whole(self, choices: Sequence[FinishedChoice], usage: UsageObject) -> msgspec.Struct:
@@ -57,21 +65,40 @@ class ChatWriter(AnswerWriter):
     def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[msgspec.Struct]:
         if delta.index not in self._begun:
             yield from self._opening(delta, usage)
-        content = DeltaObject(content=delta.text) if delta.text else DeltaObject()
-        yield self._chunk(
-            ChatChunkChoice(
-                delta.index,
-                content,
-                _logprobs(delta.tokens),
-                delta.finish_reason,
-                delta.stop_reason,
-                given(delta.token_ids),
-            ),
-            usage,
-        )
+        if self._tools is None:
+            yield self._news(DeltaObject(content=delta.text) if delta.text else DeltaObject(), delta, usage)
+        else:
+            yield from self._news_with_calls(delta, usage, self._tools)
 
     def last_event(self, usage: UsageObject) -> msgspec.Struct:
         return self._chunk(None, usage)
+
+    def _news_with_calls(self, delta: ChoiceDelta, usage: ShownUsage, tools: ToolUse) -> Iterable[msgspec.Struct]:
+        """A text may bring several pieces of news, the last of which has its tokens, or none; then its tokens wait."""
+        reader = self._readers.setdefault(delta.index, CallReader(tools))
+        is_last = delta.finish_reason is not None
+        messages = reader.deltas(delta.text, is_last=is_last)
+        untold = [*self._untold.pop(delta.index, ()), delta]
+        if not messages and not is_last:
+            self._untold[delta.index] = untold
+            return
+        *first, last = messages or [DeltaObject()]
+        for message in first:
+            yield self._chunk(ChatChunkChoice(delta.index, message), usage)
+        whole = joined(untold)
+        reason = None if whole.finish_reason is None else reader.finish_reason(whole.finish_reason)
+        yield self._news(last, replace(whole, finish_reason=reason), usage)
+
+    def _news(self, message: DeltaObject, delta: ChoiceDelta, usage: ShownUsage) -> ChatChunkObject:
+        choice = ChatChunkChoice(
+            delta.index,
+            message,
+            _logprobs(delta.tokens),
+            delta.finish_reason,
+            delta.stop_reason,
+            given(delta.token_ids),
+        )
+        return self._chunk(choice, usage)
 
     def _opening(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[ChatChunkObject]:
         """What comes before a choice's own text; the prompt's part rides on the answer's first event."""
@@ -83,11 +110,16 @@ class ChatWriter(AnswerWriter):
             yield self._chunk(ChatChunkChoice(delta.index, DeltaObject(content=self._echoed)), usage)
 
     def _choice(self, choice: FinishedChoice) -> ChatChoiceObject:
+        message, reason = MessageObject(content=self._echoed + choice.text), choice.finish_reason
+        if self._tools is not None:
+            reader = CallReader(self._tools)
+            message = reader.message(choice.text, self._echoed)
+            reason = reader.finish_reason(reason)
         return ChatChoiceObject(
             choice.index,
-            MessageObject(content=self._echoed + choice.text),
+            message,
             _logprobs(choice.tokens),
-            choice.finish_reason,
+            reason,
             choice.stop_reason,
             given(choice.token_ids),
         )
@@ -119,14 +151,14 @@ class ChatEndpoint(GenerationEndpoint[ChatBody]):
     ) -> CompletionRequest:
         return chat_request(body, model, caller, request_id=request_id, deadline=deadline)
 
-    def _writer(self, body: ChatBody, head: AnswerHead) -> AnswerWriter:
-        return ChatWriter(head, _echoed(body))
+    def _writer(self, body: ChatBody, asked: CompletionRequest, head: AnswerHead) -> AnswerWriter:
+        return ChatWriter(head, _echoed(body), asked.tools)
 
 
 def _echoed(body: ChatBody) -> str:
     """The final message, where the answer goes on in its role."""
     final = (body.messages or ({},))[-1]
-    return str(final.get("content") or "") if body.echo and final.get("role") == "assistant" else ""
+    return text_of(final.get("content") or "") if body.echo and final.get("role") == "assistant" else ""
 
 
 def _logprobs(tokens: tuple[TokenLogprob, ...] | None) -> ChatLogprobsObject | None:

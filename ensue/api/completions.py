@@ -55,7 +55,7 @@ class CompletionsEndpoint(GenerationEndpoint[CompletionBody]):
     ) -> CompletionRequest:
         return completion_request(body, model, caller, request_id=request_id, deadline=deadline)
 
-    def _writer(self, body: CompletionBody, head: AnswerHead) -> AnswerWriter:  # noqa: ARG002 - a chat's needs it
+    def _writer(self, body: CompletionBody, asked: CompletionRequest, head: AnswerHead) -> AnswerWriter:  # noqa: ARG002
         return CompletionWriter(head)
 
 

@@ -83,7 +83,7 @@ class GenerationEndpoint(ABC, Generic[B]):
         """What the service is asked for; raises InvalidRequest."""
 
     @abstractmethod
-    def _writer(self, body: B, head: AnswerHead) -> AnswerWriter: ...
+    def _writer(self, body: B, asked: CompletionRequest, head: AnswerHead) -> AnswerWriter: ...
 
     async def create(self, request: Request) -> Response:
         """Generate text."""
@@ -102,7 +102,7 @@ class GenerationEndpoint(ABC, Generic[B]):
             head = AnswerHead(
                 f"{self.id_prefix}-{request_id}", int(time.time()), body.model or model.name, completion.fingerprint
             )
-            writer, headers = self._writer(body, head), warning_headers(warnings)
+            writer, headers = self._writer(body, asked, head), warning_headers(warnings)
             if body.stream:
                 events = _events(completion, writer, stream_options(body))
                 return EventStream(events, work.close, timeout_s=self._limits.request_timeout_s, headers=headers)

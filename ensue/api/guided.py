@@ -12,6 +12,8 @@ from ensue.api.fields import Boolean, Kind, ListOf, Text
 from ensue.errors import InvalidGrammar, InvalidRequest, UnknownParameter, UnsupportedParameter, shown
 from ensue.guided.constraint import JSON_KINDS, MAX_GRAMMAR_BYTES, MAX_NESTING, BackendName, Constraint
 from ensue.guided.constraint import Kind as ConstraintKind
+from ensue.guided.tool_grammar import ToolUse
+from ensue.served_models import ServedModel
 from ensue.service.guided import Guided
 
 WHITESPACE_FIELD = "guided_whitespace_pattern"
@@ -59,6 +61,24 @@ def guided_of(body: GenerationBody) -> Guided | None:
         raise InvalidRequest("A white space pattern needs a constraint on JSON.", param=field)
     constraint = _at(field, lambda: replace(first.constraint, whitespace_pattern=spaces, backend=backend))
     return Guided(constraint, first.field, field)
+
+
+def guided_by_tools(body: GenerationBody, use: ToolUse, model: ServedModel) -> Guided | None:
+    """What constrains an answer that may call tools; nothing where calls are free and nothing proves constraints.
+
+    Raises:
+        InvalidRequest: something else constrains the answer, too.
+        UnsupportedParameter: another backend is asked for.
+    """
+    other, field = guided_of(body), "guided_decoding_backend"
+    if _backend(body.guided_decoding_backend) != "llguidance":
+        raise UnsupportedParameter("Calls of tools are constrained by llguidance alone.", param=field)
+    if other is not None:
+        why = "a text that calls tools is constrained by them"
+        raise InvalidRequest(f"{other.field} cannot stand beside tools: {why}.", param=other.field)
+    if model.prover is None and not use.is_forced and use.max_calls > 1:
+        return None
+    return Guided(_at("tools", lambda: use.constraint), "tools")
 
 
 def _guided_fields(body: GenerationBody) -> Iterator[_Found]:

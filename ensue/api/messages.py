@@ -33,7 +33,7 @@ RESERVED_VARIABLES = frozenset(
 
 
 class MessagesKind:
-    """A list of messages; a content of text parts becomes one text, its parts on lines of their own."""
+    """A list of messages; a content is a text, or a list of its parts."""
 
     schema: ClassVar[Schema] = {
         "type": "array",
@@ -112,12 +112,12 @@ def _message(value: Any, path: str) -> Message:
     return message
 
 
-def _content(value: Any, path: str) -> str | None:
+def _content(value: Any, path: str) -> str | list[dict[str, str]] | None:
     if isinstance(value, str | None):
         return value
     if not isinstance(value, list) or not value:
         raise InvalidRequest(f"{path} must be a text or a list of parts.", param=path)
-    return "\n".join(_part(part, f"{path}[{index}]") for index, part in enumerate(value))
+    return [{"type": "text", "text": _part(part, f"{path}[{index}]")} for index, part in enumerate(value)]
 
 
 def _part(value: Any, path: str) -> str:

@@ -52,10 +52,22 @@ class CompletionObject(msgspec.Struct, frozen=True, kw_only=True):
     usage: UsageObject | msgspec.UnsetType | None = msgspec.UNSET
 
 
+class FunctionObject(msgspec.Struct, frozen=True):
+    name: str
+    arguments: str  # JSON, as the model wrote it
+
+
+class ToolCallObject(msgspec.Struct, frozen=True):
+    id: str
+    function: FunctionObject
+    type: Literal["function"] = "function"
+
+
 class MessageObject(msgspec.Struct, frozen=True, kw_only=True):
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None  # null where there are only calls
     refusal: None = None
+    tool_calls: list[ToolCallObject] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChatLogprobsObject(msgspec.Struct, frozen=True):
@@ -86,9 +98,24 @@ class ChatObject(msgspec.Struct, frozen=True, kw_only=True):
     prompt_token_ids: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
+class FunctionDelta(msgspec.Struct, frozen=True):
+    arguments: str
+    name: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True):
+    """The next part of one call; its first event names it."""
+
+    index: int
+    function: FunctionDelta
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    type: Literal["function"] | msgspec.UnsetType = msgspec.UNSET
+
+
 class DeltaObject(msgspec.Struct, frozen=True, kw_only=True):
     role: Literal["assistant"] | msgspec.UnsetType = msgspec.UNSET  # in the first event of a choice
     content: str | msgspec.UnsetType = msgspec.UNSET
+    tool_calls: list[ToolCallDelta] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChatChunkChoice(msgspec.Struct, frozen=True):

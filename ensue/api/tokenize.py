@@ -23,7 +23,7 @@ from ensue.service.conversation import Conversation
 from ensue.service.tokenization import TokenizationService
 
 B = TypeVar("B", bound=Body)
-FOR_MESSAGES_ONLY = ("add_generation_prompt", "continue_final_message", "chat_template_kwargs")
+FOR_MESSAGES_ONLY = ("tools", "add_generation_prompt", "continue_final_message", "chat_template_kwargs")
 ALWAYS_TOLD = ("bos_token", "eos_token", "pad_token", "unk_token")  # null where there is none
 
 

@@ -30,6 +30,7 @@ from ensue.store.keys import KeyStore
 from ensue.store.refusals import RefusalLog
 from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
+from ensue.text.tool_format import tool_support
 
 FIRST_KEY_FILE = "first-key"
 
@@ -106,6 +107,7 @@ def served_names(settings: ProcessSettings) -> tuple[str, ...]:
 def served_model(settings: ProcessSettings, engine: EngineClient | FakeEngine, tokenizer: Tokenizer) -> ServedModel:
     """The model of these settings behind an engine."""
     name, *aliases = served_names(settings)
+    template, parser = chat_template(settings.config.server, tokenizer), settings.config.server.tool_call_parser
     return ServedModel(
         name=name,
         aliases=tuple(aliases),
@@ -114,7 +116,10 @@ def served_model(settings: ProcessSettings, engine: EngineClient | FakeEngine, t
         limits=settings.config.limits,
         root=settings.model.root,
         created=int(time.time()),
-        chat_template=chat_template(settings.config.server, tokenizer),
+        chat_template=template,
+        tool_support=None
+        if template is None
+        else tool_support(template, tokenizer, None if parser == "auto" else parser),
         prover=None if isinstance(engine, FakeEngine) else _prover(tokenizer, settings.config.limits),
         sampling_defaults=_sampling_defaults(settings),
     )

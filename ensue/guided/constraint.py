@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ensue.errors import InvalidGrammar
 
-Kind = Literal["json", "json_object", "regex", "choice", "grammar"]
+Kind = Literal["json", "json_object", "regex", "choice", "grammar", "tools"]
 BackendName = Literal["llguidance", "xgrammar", "outlines"]
 
 DEFAULT_BACKEND: BackendName = "llguidance"
@@ -18,6 +18,7 @@ JSON_KINDS: tuple[Kind, ...] = ("json", "json_object")
 WHITESPACE = "whitespace_pattern"  # the `param` of errors in that pattern, which is no place within the constraint
 
 MAX_GRAMMAR_BYTES = 64 * 2**10  # schemas and choices, too
+MAX_TOOLS_BYTES = 2**20  # settings allow less
 MAX_REGEX_BYTES = 8 * 2**10
 MAX_NESTING = 64
 
@@ -31,13 +32,13 @@ class Constraint:
     """
 
     kind: Kind
-    text: str  # json: the schema; choice: the list of strings, both as compact JSON; json_object: empty
+    text: str  # json: the schema; choice: the list of strings; tools: a `ToolUse`; all as JSON; json_object: empty
     whitespace_pattern: str | None = None  # between JSON tokens; None: one optional space after separators
     backend: BackendName = DEFAULT_BACKEND
 
     def __post_init__(self) -> None:
-        limit = MAX_REGEX_BYTES if self.kind == "regex" else MAX_GRAMMAR_BYTES
-        _check_size(self.text, limit)
+        limits = {"regex": MAX_REGEX_BYTES, "tools": MAX_TOOLS_BYTES}
+        _check_size(self.text, limits.get(self.kind, MAX_GRAMMAR_BYTES))
         _check_size(self.whitespace_pattern or "", MAX_REGEX_BYTES)
 
     @classmethod

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, regex_to_lark
 
@@ -16,6 +17,7 @@ from ensue.guided.grammar import to_lark
 from ensue.guided.json_schema import lower
 from ensue.guided.regex import escape, narrow
 from ensue.guided.satisfiable import has_value
+from ensue.guided.tool_grammar import tool_grammar
 from ensue.guided.vocabulary import Vocabulary
 from ensue.request import CompiledGrammar
 
@@ -49,13 +51,18 @@ class LlguidanceBackend:
                 self._check_whitespace(constraint.whitespace_pattern)
             except InvalidGrammar as error:
                 raise InvalidGrammar(error.message, param=WHITESPACE) from None
-        payload = _source_of(constraint).encode()
+        payload = self._source_of(constraint).encode()
         grammar = CompiledGrammar(NAME, payload, hashlib.blake2b(payload, digest_size=16).digest())
         self._match(payload.decode(), has_places=constraint.kind == "grammar" and "::=" not in constraint.text)
         return grammar
 
     def load(self, grammar: CompiledGrammar) -> LlguidanceMatcher:
         return LlguidanceMatcher(self._match(grammar.payload.decode()), self._vocabulary)
+
+    def _source_of(self, constraint: Constraint) -> str:
+        if constraint.kind == "tools":
+            return tool_grammar(constraint.text, self._vocabulary.special_ids, _schema_source) + _OPTIONS
+        return _source_of(constraint)
 
     def _match(self, source: str, *, has_places: bool = False) -> LLMatcher:
         """
@@ -150,10 +157,14 @@ def _regex_source(regex: str) -> str:
 
 def _schema_of(constraint: Constraint) -> str:
     is_any = constraint.kind == "json_object"
-    schema = lower({"type": "object"} if is_any else json.loads(constraint.text))
+    return _schema_source({"type": "object"} if is_any else json.loads(constraint.text), constraint.whitespace_pattern)
+
+
+def _schema_source(schema: Any, whitespace_pattern: str | None = None) -> str:
+    schema = lower(schema)
     if not has_value(schema):
         raise InvalidGrammar("The schema allows no value that ever ends.")
-    options = {**_spacing(constraint.whitespace_pattern), "json_allowed_escapes": _ESCAPES}
+    options = {**_spacing(whitespace_pattern), "json_allowed_escapes": _ESCAPES}
     return compact_json({**schema, "x-guidance": options})
 
 

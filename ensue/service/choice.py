@@ -98,6 +98,8 @@ class Choice:
             keeps_stop=self._keeps_stop,
             may_end_at=None if self._check is None else self._check.may_end_at,
         )
+        markers = () if request.tools is None else request.tools.format.markers
+        self._shown_ids = frozenset(marker.token_id for marker in markers)  # special tokens that calls are read by
         self._num_decoded = self._num_shown = 0  # characters
         self._held = _held_tokens(request, tokenizer, prompt.num_chars)
 
@@ -137,7 +139,7 @@ class Choice:
         pieces = []
         for token_id, row in zip(visible, scores, strict=False):
             self._count(row)
-            pieces.append(self._show(self._detokenizer.decode((token_id,))))
+            pieces.append(self._show(self._detokenizer.decode((token_id,), shows_special=token_id in self._shown_ids)))
             if self.is_finished:  # the engine may have run ahead
                 return pieces
         if ends_by_token:

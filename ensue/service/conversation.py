@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ensue.service.tool_prompt import calls_as_text, result_as_text, with_tools
 from ensue.text.chat_template import ChatTemplate
+from ensue.tools import Tool
+
+Message = Mapping[str, Any]
+
+
+def text_of(content: str | Sequence[Mapping[str, str]]) -> str:
+    """A content as one text: its parts on lines of their own."""
+    return content if isinstance(content, str) else "\n".join(part["text"] for part in content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +23,8 @@ class Conversation:
     """Checked messages, and how they are rendered."""
 
     template: ChatTemplate
-    messages: Sequence[Mapping[str, Any]]
+    messages: Sequence[Message]
+    tools: Sequence[Tool] = ()
     add_generation_prompt: bool = True
     continue_final_message: bool = False
     variables: Mapping[str, Any] = field(default_factory=dict)  # a caller's, for the template
@@ -25,15 +35,37 @@ class Conversation:
         Raises:
             InvalidRequest: the template refuses these messages.
         """
+        messages = [self._as_read(message) for message in self.messages]
+        tools = [tool.shown for tool in self.tools]
+        if tools and not self.template.reads_tools:
+            messages = with_tools(messages, tools)
         return self.template.render(
-            [self._named(message) for message in self.messages],
+            messages,
+            tools=tools or None,
             add_generation_prompt=self.add_generation_prompt,
             continue_final_message=self.continue_final_message,
             **self.variables,
         )
 
-    def _named(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        """OpenAI's later word for `system` is `developer`, which most templates don't know."""
-        if message["role"] == "developer" and "developer" not in self.template.source:
+    def _as_read(self, message: Message) -> Message:
+        """A message in the words that the template knows."""
+        source = self.template.source
+        if not self._takes(message["content"]):
+            message = {**message, "content": self._content(message["content"])}
+        if message["role"] == "developer" and "developer" not in source:  # OpenAI's later word for `system`
             return {**message, "role": "system"}
+        if "tool_calls" in message and "tool_calls" not in source:
+            return calls_as_text(message)
+        if message["role"] == "tool" and "tool" not in source:
+            return result_as_text(message)
         return message
+
+    def _takes(self, content: str | list[dict[str, str]] | None) -> bool:
+        if content is None:
+            return True
+        if isinstance(content, str):
+            return self.template.reads_texts
+        return self.template.reads_parts
+
+    def _content(self, content: str | list[dict[str, str]]) -> str | list[dict[str, str]]:
+        return [{"type": "text", "text": content}] if isinstance(content, str) else text_of(content)

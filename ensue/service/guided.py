@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ensue.errors import GenerationFailed, InvalidGrammar, UnsupportedParameter
 from ensue.guided.backend import WORKER, Matcher
 from ensue.guided.constraint import WHITESPACE, Constraint
 from ensue.guided.llguidance import LlguidanceBackend
 from ensue.guided.prover import Prover
+from ensue.guided.tool_grammar import as_text
 from ensue.guided.vocabulary import Vocabulary
 from ensue.request import CompiledGrammar
 
@@ -47,6 +48,11 @@ def _param(guided: Guided, place: str | None) -> str:
     return f"{guided.field}.{place}"
 
 
+def _as_text(grammar: CompiledGrammar) -> CompiledGrammar:
+    """Special tokens of a grammar as the text that they show."""
+    return replace(grammar, payload=as_text(grammar.payload.decode()).encode())
+
+
 class TextCheck:
     """Whether the beginning of a text satisfies a constraint. Reads bytes, whatever the tokens were."""
 
@@ -62,7 +68,7 @@ class TextCheck:
     def may_end_at(self, num_chars: int) -> bool:
         """Whether the first so many characters satisfy the constraint."""
         if self._matcher is None or num_chars < self._num_read:
-            self._matcher, self._num_read = LlguidanceBackend(_BYTES, WORKER).load(self._grammar), 0
+            self._matcher, self._num_read = LlguidanceBackend(_BYTES, WORKER).load(_as_text(self._grammar)), 0
         try:
             for byte in self._text[self._num_read : num_chars].encode():
                 self._matcher.accept(byte)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ensue.guided.tool_grammar import ToolUse
 from ensue.request import BeamParams
 from ensue.sampling_params import SamplingParams
 from ensue.service.conversation import Conversation
@@ -37,6 +38,7 @@ class CompletionRequest:
     bad_words: tuple[str, ...] = ()
     seed: int | None = None  # None: a fresh one for each prompt
     guided: Guided | None = None  # what the text must satisfy
+    tools: ToolUse | None = None  # what the text may call; None: it is just text
     # ---- ends
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()

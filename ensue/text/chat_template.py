@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError, UndefinedError, nodes
+from jinja2 import TemplateError, UndefinedError, meta, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
@@ -20,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from ensue.errors import InvalidRequest, ModelError
 
 SHOWN_REASON = range(8, 201)  # characters of a template's own words: fewer say nothing, more are no sentence
+_TEXT_TESTS = ("string", "iterable", "sequence", "mapping")
 _FAULTS = (TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
@@ -54,6 +55,43 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
+def _marked(content: Any, mark: str) -> tuple[str, Any]:
+    """The end of a content, and the content with a mark behind it."""
+    match content:
+        case str():
+            return content, content + mark
+        case [*before, {"text": str(text)} as final]:
+            return text, [*before, {**final, "text": text + mark}]
+    raise InvalidRequest("The final message has no text that could be continued.", param="messages")
+
+
+def _reads_parts(tree: nodes.Template) -> bool:
+    """Whether a loop goes through the content of a message, or through a variable that has it or its name."""
+    names = {"content"} | {
+        assign.target.name
+        for assign in tree.find_all(nodes.Assign)
+        if isinstance(assign.target, nodes.Name) and _is_content(assign.node)
+    }
+    loops = (_unfiltered(loop.iter) for loop in tree.find_all(nodes.For))
+    return any(_is_content(node) or (isinstance(node, nodes.Name) and node.name in names) for node in loops)
+
+
+def _is_content(node: nodes.Node) -> bool:
+    """`message.content` or `message["content"]`."""
+    match node:
+        case nodes.Getattr(attr="content"):
+            return True
+        case nodes.Getitem(arg=nodes.Const(value="content")):
+            return True
+    return False
+
+
+def _unfiltered(node: nodes.Node) -> nodes.Node:
+    while isinstance(node, nodes.Filter) and node.node is not None:
+        node = node.node
+    return node
+
+
 class ChatTemplate:
     """A model's template, compiled once."""
 
@@ -68,9 +106,15 @@ class ChatTemplate:
         self.source = source
         self._special_tokens = {name: token for name, token in special_tokens.items() if token is not None}
         try:
-            self._template = _environment().from_string(source)
+            environment = _environment()
+            self._template = environment.from_string(source)
+            tree = environment.parse(source)
         except (TemplateError, SyntaxError, RecursionError) as error:
             raise ModelError(f"The chat template is not valid: {error}.") from None
+        self.reads_tools = "tools" in meta.find_undeclared_variables(tree)
+        # Contents that are lists of parts, as it goes through them; where it does, texts only if it asks for the kind.
+        self.reads_parts = _reads_parts(tree)
+        self.reads_texts = not self.reads_parts or any(test.name in _TEXT_TESTS for test in tree.find_all(nodes.Test))
 
     def render(
         self,
@@ -95,12 +139,11 @@ class ChatTemplate:
     def _render_open(self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any]) -> str:
         """As transformers has it: a mark goes through the template, and the prompt is what stands before it."""
         *before, final = messages
-        if not isinstance(final.get("content"), str):
-            raise InvalidRequest("The final message has no text that could be continued.", param="messages")
         mark = f"{secrets.token_hex(16)} "  # its space shows whether the template trims contents
-        text = self._render([*before, {**final, "content": final["content"] + mark}], False, variables)
+        content, marked = _marked(final.get("content"), mark)
+        text = self._render([*before, {**final, "content": marked}], False, variables)
         prompt, found, rest = text.rpartition(mark[:-1])
-        if not found or final["content"].strip() not in prompt:
+        if not found or content.strip() not in prompt:
             raise InvalidRequest("The chat template doesn't show the end of the final message.", param="messages")
         return prompt if rest.startswith(" ") else prompt.rstrip()
 

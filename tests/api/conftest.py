@@ -28,6 +28,7 @@ from ensue.store.keys import KeyStore
 from ensue.store.migrate import upgrade
 from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
+from ensue.text.tool_format import tool_support
 
 Json = dict[str, Any]
 
@@ -93,6 +94,8 @@ def template(tokenizer: Tokenizer) -> ChatTemplate:
 def make_models(tokenizer: Tokenizer, template: ChatTemplate) -> Callable[..., ServedModels]:
     def make(engine: FakeEngine, limits: LimitsConfig | None = None, **more: Any) -> ServedModels:
         fields: dict[str, Any] = {"root": "org/tiny", "created": 7, "chat_template": template} | more
+        if fields["chat_template"] is not None:
+            fields.setdefault("tool_support", tool_support(fields["chat_template"], tokenizer, None))
         return ServedModels([ServedModel("tiny", engine, tokenizer, limits or LimitsConfig(), **fields)])
 
     return make

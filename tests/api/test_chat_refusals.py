@@ -85,8 +85,6 @@ FIELDS: list[Row] = [
     ),
     ({"prompt": "x"}, "unknown_parameter", "prompt"),
     ({"suffix": "x"}, "unknown_parameter", "suffix"),
-    ({"tools": [{"type": "function", "function": {"name": "f"}}]}, UNSUPPORTED, "tools"),
-    ({"tool_choice": "required"}, UNSUPPORTED, "tool_choice"),
     ({"functions": [{"name": "f"}]}, UNSUPPORTED, "functions"),
     *(({name: 3}, UNSUPPORTED, name) for name in UNSERVED_IN_CHAT),
 ]

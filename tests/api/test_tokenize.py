@@ -75,7 +75,7 @@ REFUSED: list[tuple[str, dict[str, Any], str | None, str]] = [
     ("/tokenize", {"prompt": "a", "return_token_strs": "yes"}, None, "return_token_strs"),
     ("/tokenize", {"prompt": "a", "return_token_str": True}, "unknown_parameter", "return_token_str"),
     ("/tokenize", {"messages": MESSAGES, "chat_template": "{{ 1 }}"}, "unsupported_parameter", "chat_template"),
-    ("/tokenize", {"messages": MESSAGES, "tools": [{}]}, "unsupported_parameter", "tools"),
+    ("/tokenize", {"messages": MESSAGES, "tools": [{}]}, "unsupported_parameter", "tools[0].type"),
     ("/tokenize", {"messages": []}, None, "messages"),
     ("/tokenize", {"messages": MESSAGES * 4097}, None, "messages"),
     ("/tokenize", {"prompt": "a" * 1_000_001}, None, "prompt"),

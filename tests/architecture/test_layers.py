@@ -30,6 +30,7 @@ LEVELS: dict[str, int] = {
             "child",
             "hosts",
             "model_folder",
+            "tools",
             "tiny",
         ),
         0,

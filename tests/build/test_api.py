@@ -65,3 +65,12 @@ def test_a_template_file_that_cannot_be_used_stops_the_start(
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=f"--chat-template.*{message}"):
         chat_template(ServerConfig(chat_template=str(file)), TOKENIZER)
+
+
+@pytest.mark.parametrize(("parser", "name"), [("auto", "hermes"), ("llama3", "llama3"), ("mistral", "mistral")])
+def test_how_a_model_calls_tools_is_read_off_its_files_or_set(tmp_path: Path, parser: str, name: str) -> None:
+    config = Config(server=ServerConfig(tool_call_parser=parser))  # type: ignore[arg-type]
+    settings = ProcessSettings(config, ModelSource(str(tmp_path), "m", "m"), "")
+    support = served_model(settings, FakeEngine(), TOKENIZER).tool_support
+    assert support is not None
+    assert (support.format.name, support.is_known) == (name, True)

@@ -36,6 +36,7 @@ from ensue.served_models import ServedModel
 from ensue.service.resolve import resolve
 from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
+from ensue.text.tool_format import tool_support
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 PROVIDERS_NAME = "meta-llama/Meta-Llama-3-8B-Instruct"
@@ -49,11 +50,13 @@ SHOWN_DEFAULTS = {
 }
 SHOWN_DEFAULTS_OF_CHATS = {
     "messages": "required",
+    "tool_choice": "auto",
     "max_tokens": "what the context leaves",
     "max_completion_tokens": "what the context leaves",
 }
 LIMITED = {
     "messages": "max_messages",
+    "tools": "max_tools",
     "top_logprobs": "max_logprobs",
     "n": "max_n",
     "best_of": "max_best_of",
@@ -79,7 +82,8 @@ def model() -> ServedModel:
     engine = FakeEngine(logits_width=tokenizer.vocab_size)
     engine.info = replace(engine.info, unsupported=())
     template = ChatTemplate(tokenizer.chat_template or "", tokenizer.special_tokens)
-    return ServedModel("ensue-tiny", engine, tokenizer, LimitsConfig(), "tiny", 0, (PROVIDERS_NAME,), template)
+    support = tool_support(template, tokenizer, None)
+    return ServedModel("ensue-tiny", engine, tokenizer, LimitsConfig(), "tiny", 0, (PROVIDERS_NAME,), template, support)
 
 
 def check(body: dict[str, Any], model: ServedModel) -> None:
@@ -189,6 +193,12 @@ def test_an_example_is_taken_or_refused_as_it_says(refused: str, text: str, mode
     with pytest.raises(InvalidRequest) as raised:
         check(json.loads(text), model)
     assert raised.value.param == refused
+
+
+@pytest.mark.parametrize("text", re.findall(r"```json chat\n(.*?)```", PAGE, re.DOTALL))
+def test_an_example_of_a_chat_is_taken(text: str, model: ServedModel) -> None:
+    parsed, _ = read_body(ChatBody, json.loads(text), "refuse", model.limits)
+    resolve(chat_request(parsed, model, Caller(), request_id="r"), model.tokenizer, model.engine.info)
 
 
 def test_there_are_examples_of_both_kinds() -> None:

@@ -1,0 +1,169 @@
+"""The fields of tools, in OpenAI's shapes: what a caller lets the model call, and what follows for an answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from ensue.api.fields import Boolean, Schema, Text
+from ensue.errors import InvalidRequest, UnknownParameter, UnsupportedParameter, shown
+from ensue.guided.tool_grammar import ToolUse
+from ensue.served_models import ServedModel
+from ensue.tools import Tool
+
+MAX_NAME_LENGTH = 64
+_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAME_LENGTH}}}")
+_MODES = ("none", "auto", "required")
+
+
+class ToolsKind:
+    """A list of functions."""
+
+    schema: ClassVar[Schema] = {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["type", "function"],
+            "properties": {
+                "type": {"const": "function"},
+                "function": {
+                    "type": "object",
+                    "required": ["name"],
+                    "properties": {
+                        "name": {"type": "string", "pattern": f"^{_NAME.pattern}$"},
+                        "description": {"type": "string"},
+                        "parameters": {"type": "object"},
+                        "strict": {"type": "boolean"},
+                    },
+                },
+            },
+        },
+    }
+
+    def parse(self, value: Any, path: str) -> tuple[Tool, ...]:
+        if not isinstance(value, list):
+            raise InvalidRequest(f"{path} must be a list.", param=path)
+        tools = tuple(_tool(item, f"{path}[{index}]") for index, item in enumerate(value))
+        names: set[str] = set()
+        for index, tool in enumerate(tools):
+            if tool.name in names:
+                raise InvalidRequest("Two tools have one name.", param=f"{path}[{index}].function.name")
+            names.add(tool.name)
+        return tools
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Whether tools are called, and which."""
+
+    mode: Literal["none", "auto", "required"]
+    name: str | None = None  # this one alone, where it is required
+
+
+class ToolChoiceKind:
+    """none, auto, required, or one function by its name."""
+
+    schema: ClassVar[Schema] = {
+        "anyOf": [
+            {"enum": list(_MODES)},
+            {
+                "type": "object",
+                "required": ["type", "function"],
+                "properties": {
+                    "type": {"const": "function"},
+                    "function": {
+                        "type": "object",
+                        "required": ["name"],
+                        "properties": {"name": {"type": "string"}},
+                    },
+                },
+            },
+        ]
+    }
+
+    def parse(self, value: Any, path: str) -> ToolChoice:
+        if value in ("none", "auto", "required"):
+            return ToolChoice(value)
+        if not isinstance(value, dict):
+            raise InvalidRequest(f"{path} must be none, auto, required or an object that names a function.", param=path)
+        function = _function(value, path)
+        _refuse_unknown(function, ("name",), f"{path}.function")
+        return ToolChoice("required", Text().parse(function.get("name"), f"{path}.function.name"))
+
+
+TOOLS, TOOL_CHOICE = ToolsKind(), ToolChoiceKind()
+
+
+def tool_use(
+    tools: Sequence[Tool], choice: ToolChoice | None, model: ServedModel, *, is_parallel: bool | None
+) -> ToolUse | None:
+    """What an answer may call; None where its text is just text.
+
+    Raises:
+        InvalidRequest: a choice without tools, or of one that isn't there.
+        UnsupportedParameter: nothing is known of how this model calls tools.
+    """
+    if not tools:
+        _refuse_without_tools(choice, is_parallel)
+        return None
+    choice = choice or ToolChoice("auto")
+    indices = [i for i, tool in enumerate(tools) if choice.name in (None, tool.name)]
+    if not indices:
+        raise InvalidRequest("tool_choice names a function that is not among the tools.", param="tool_choice")
+    if choice.mode == "none":
+        return None
+    support, is_forced = model.tool_support, choice.mode == "required"
+    if support is None or not (support.is_known or is_forced):
+        how = "start the server with --tool-call-parser, or set tool_choice to required or none"
+        raise UnsupportedParameter(f"How this model calls tools by itself is not known: {how}.", param="tools")
+    max_calls = 1 if is_parallel is False else model.limits.max_tool_calls
+    return ToolUse(support.format, [tools[i] for i in indices], indices, is_forced, max_calls)
+
+
+def _refuse_without_tools(choice: ToolChoice | None, is_parallel: bool | None) -> None:
+    if choice is not None and choice.mode == "required":
+        raise InvalidRequest("tool_choice needs tools to choose from.", param="tool_choice")
+    if is_parallel is False:
+        raise InvalidRequest("parallel_tool_calls is for requests with tools.", param="parallel_tool_calls")
+
+
+def _tool(value: Any, path: str) -> Tool:
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{path} must be an object with type and function.", param=path)
+    function = _function(value, path)
+    path = f"{path}.function"
+    _refuse_unknown(function, ("name", "description", "parameters", "strict"), path)
+    name = function.get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        allowed = f"1 to {MAX_NAME_LENGTH} letters, digits, underscores, dashes and dots"
+        raise InvalidRequest(f"{path}.name must have {allowed}.", param=f"{path}.name")
+    description, parameters = function.get("description"), function.get("parameters")
+    if description is not None:
+        Text().parse(description, f"{path}.description")
+    if parameters is not None and not isinstance(parameters, dict):
+        raise InvalidRequest(
+            f"{path}.parameters must be a JSON Schema, which is an object.", param=f"{path}.parameters"
+        )
+    if function.get("strict") is not None:  # it changes nothing: arguments always satisfy the schema
+        Boolean().parse(function["strict"], f"{path}.strict")
+    return Tool(name, description, parameters)
+
+
+def _function(value: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """What an object of type function says of it."""
+    if value.get("type") != "function":
+        raise UnsupportedParameter("Of the types of tools, function is supported.", param=f"{path}.type")
+    _refuse_unknown(value, ("type", "function"), path)
+    function = value.get("function")
+    if not isinstance(function, dict):
+        raise InvalidRequest(f"{path}.function must be an object.", param=f"{path}.function")
+    return function
+
+
+def _refuse_unknown(value: Mapping[str, Any], names: tuple[str, ...], path: str) -> None:
+    for name, item in value.items():
+        if name not in names and item is not None:
+            place = f"{path}.{shown(name)}"
+            raise UnknownParameter(f"Unknown parameter `{place}`. Known: {', '.join(names)}.", param=place)
