@@ -9,7 +9,7 @@ CLIENTS := $(patsubst tests/clients/%/requirements.txt,.venv-clients/%/installed
 STORE_TESTS := tests/store
 INSTALLED := $(VENV)/installed-$(shell echo '$(TORCH)' | tr -c 'a-zA-Z0-9.\n' '_')
 
-.PHONY: install serve test test-all test-clients test-stores check bench clean
+.PHONY: install serve test test-all test-abuse test-clients test-stores check clean
 
 install: $(INSTALLED)
 
@@ -28,7 +28,12 @@ test: install
 	$(BIN)/ensue warm
 	$(BIN)/python -m pytest
 
-test-all: check test test-clients test-stores
+test-all: check test test-abuse test-clients test-stores
+
+# An attacked server, and an innocent request beside each attack.
+test-abuse: install
+	$(BIN)/ensue warm
+	$(BIN)/python -m pytest tests/abuse
 
 # Each client has an environment of its own, never the server's.
 test-clients: install

@@ -85,6 +85,42 @@ class StoreConfig:
     database_url: str | None = setting(None, "sqlite: or postgresql: URL; default: SQLite in the data folder")
 
 
+DEFAULT_JWT_ALGORITHMS = ("RS256", "ES256")
+JWT_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+
+@dataclass(frozen=True, slots=True)
+class JwtConfig:
+    """Whose tokens are accepted beside API keys."""
+
+    jwt_issuer: str | None = setting(None, "Accept JSON Web Tokens of this issuer (their `iss`)")
+    jwt_audience: str | None = setting(None, "The `aud` that a token must have")
+    jwt_jwks: str | None = setting(None, "File or https URL of the issuer's key set")
+    jwt_algorithms: tuple[str, ...] = setting((), "Signatures to accept, asymmetric ones; default: RS256 and ES256")
+    jwt_leeway_s: float = setting(30.0, "Seconds by which clocks may differ", low=0, high=300)
+    jwt_scopes_claim: str = setting("scope", "Claim with the scopes: words, or a list")
+    jwt_models_claim: str = setting("ensue_models", "Claim with the models: globs; without it, all")
+    jwt_limits_claim: str = setting("ensue_limits", "Claim with limits by name, such as tokens_per_minute")
+
+
+def check_jwt(config: JwtConfig) -> bool:
+    """Whether tokens are accepted.
+
+    Raises:
+        ConfigError: some of what is needed is missing, or an algorithm that is not known here.
+    """
+    needed = {"jwt_issuer": config.jwt_issuer, "jwt_audience": config.jwt_audience, "jwt_jwks": config.jwt_jwks}
+    missing = [name for name, value in needed.items() if value is None]
+    if len(missing) == len(needed) and config == JwtConfig():
+        return False
+    if missing:
+        raise ConfigError(f"Tokens need all of {', '.join(needed)}: {', '.join(missing)} is not set.")
+    for algorithm in config.jwt_algorithms:
+        if algorithm not in JWT_ALGORITHMS:
+            raise ConfigError(f"jwt_algorithms must be of {', '.join(JWT_ALGORITHMS)}, not {algorithm}.")
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
     """Bounds on what one request, and all of them, may ask for."""
@@ -130,10 +166,11 @@ class Config:
     engine: EngineConfig = EngineConfig()
     server: ServerConfig = ServerConfig()
     store: StoreConfig = StoreConfig()
+    jwt: JwtConfig = JwtConfig()
     limits: LimitsConfig = LimitsConfig()
 
 
-SECTIONS: tuple[type[Any], ...] = (EngineConfig, ServerConfig, StoreConfig, LimitsConfig)
+SECTIONS: tuple[type[Any], ...] = (EngineConfig, ServerConfig, StoreConfig, JwtConfig, LimitsConfig)
 ENV_PREFIX = "ENSUE_"
 CONFIG_FILE_VARIABLE = "ENSUE_CONFIG"  # names the file
 API_KEY_VARIABLE = "ENSUE_API_KEY"  # a client's key

@@ -19,13 +19,15 @@ import torch  # noqa: E402
 
 from ensue.model import devices, kernels  # noqa: E402
 
-CLIENTS = Path(__file__).parent / "clients"
+SUITES = [Path(__file__).parent / name for name in ("clients", "abuse")]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Real clients run only where they are asked for: `make test-clients` makes the environments that they need."""
-    is_asked_for = any(Path(argument).resolve().is_relative_to(CLIENTS) for argument in config.args)
-    return True if collection_path == CLIENTS and not is_asked_for else None
+    """These run only where they are asked for: `make test-clients` makes environments, `make test-abuse` takes long."""
+    if collection_path not in SUITES:
+        return None
+    is_asked_for = any(Path(argument).resolve().is_relative_to(collection_path) for argument in config.args)
+    return None if is_asked_for else True
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from ensue import __version__
 from ensue.api import error_handlers, openapi
 from ensue.api.accounting import Accountant
-from ensue.api.auth import KEY, OPEN, PROBE, Gate, Guard, Policy, needs
+from ensue.api.auth import KEY, OPEN, PROBE, Gate, Guard, Policy, TokenAuthenticator, needs
 from ensue.api.bodies import ChatBody, CompletionBody, DetokenizeBody, TokenizeBody
 from ensue.api.chat import ChatEndpoint
 from ensue.api.completions import CompletionsEndpoint
@@ -63,6 +63,7 @@ def create_app(
     config: Config,
     accountants: Sequence[Accountant] = (),
     refusals: RefusalLog | None = None,
+    tokens: TokenAuthenticator | None = None,
 ) -> FastAPI:
     """The whole HTTP side. Without `keys` nobody needs one. Every generation passes the accountants, in their order.
 
@@ -73,7 +74,7 @@ def create_app(
         refuse_open_host(config.server.host)
     app = FastAPI(title="ensue", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False
-    gate = Gate(config.server, keys, refusals)
+    gate = Gate(config.server, keys, refusals, tokens)
     for spec in _routes(app, models, metrics, config, accountants):
         _add(app, spec, gate)
     error_handlers.install(app)

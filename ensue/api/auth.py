@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -40,11 +41,29 @@ def needs(scope: str) -> Policy:
     return Policy(scope=scope)
 
 
+class TokenAuthenticator(Protocol):
+    """What knows the keys that tokens of an issuer stand for."""
+
+    async def authenticate(self, token: str) -> ApiKey: ...
+
+
+def _is_jwt(token: str) -> bool:
+    """Three parts; an API key has no dots."""
+    return token.count(".") == 2
+
+
 class Gate:
     """Checks Host, Origin and key of a request. Without a key store nobody needs a key."""
 
-    def __init__(self, server: ServerConfig, keys: KeyStore | None, refusals: RefusalLog | None = None) -> None:
+    def __init__(
+        self,
+        server: ServerConfig,
+        keys: KeyStore | None,
+        refusals: RefusalLog | None = None,
+        tokens: TokenAuthenticator | None = None,
+    ) -> None:
         self._keys = keys
+        self._tokens = tokens
         self._refusals = refusals
         self._trusted_proxies = server.trusted_proxies
         self._allowed_hosts = _allowed_hosts(server)
@@ -70,7 +89,9 @@ class Gate:
             return None
         if not policy.needs_key:
             return None
-        key = await self._keys.authenticate(_bearer_token(headers))
+        token = _bearer_token(headers)
+        source = self._keys if self._tokens is None or not _is_jwt(token) else self._tokens
+        key = await source.authenticate(token)
         key.rights.check_address(address)
         if policy.scope is not None:
             key.rights.check_scope(policy.scope)

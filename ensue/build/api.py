@@ -11,10 +11,12 @@ from pathlib import Path
 import uvloop
 
 from ensue.api.app import create_app
+from ensue.api.auth import TokenAuthenticator
+from ensue.api.jwks import Jwks
 from ensue.api.server import serve
 from ensue.build.vocabulary import vocabulary_of
 from ensue.child import Event, EventWriter, ProcessSettings
-from ensue.config import LimitsConfig, ServerConfig, StoreConfig
+from ensue.config import JwtConfig, LimitsConfig, ServerConfig, StoreConfig, check_jwt
 from ensue.engine.client import EngineClient
 from ensue.engine.fake import FakeEngine
 from ensue.errors import ConfigError, InvalidRequest, ModelError
@@ -54,7 +56,7 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
     )
     models = ServedModels([served_model(settings, engine, tokenizer)])
     refusals = None if keys is None else _refusal_log(config.server)
-    app = create_app(models, keys, Metrics(), config, refusals=refusals)
+    app = create_app(models, keys, Metrics(), config, refusals=refusals, tokens=token_keys(config.jwt))
     if isinstance(engine, EngineClient):
         engine.start()
     else:
@@ -71,6 +73,21 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
             keys.close()
         if refusals is not None:
             refusals.close()
+
+
+def token_keys(config: JwtConfig) -> TokenAuthenticator | None:
+    """
+    Raises:
+        ConfigError: settings that contradict each other, or a library that is not installed.
+    """
+    if not check_jwt(config):
+        return None
+    assert config.jwt_jwks is not None
+    try:
+        from ensue.api.jwt_keys import JwtKeys  # loads an optional library
+    except ImportError:
+        raise ConfigError("Tokens need PyJWT: pip install 'ensue[jwt]'.") from None
+    return JwtKeys(config, Jwks(config.jwt_jwks))
 
 
 def _refusal_log(server: ServerConfig) -> RefusalLog:

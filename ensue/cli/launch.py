@@ -16,7 +16,8 @@ from pathlib import Path
 from ensue.child import ModelSource, ProcessSettings
 from ensue.cli.address import bind
 from ensue.cli.startup import StartupPrinter
-from ensue.config import Config
+from ensue.config import Config, check_jwt
+from ensue.errors import ConfigError
 from ensue.hosts import refuse_bad_networks, refuse_open_host
 from ensue.supervisor import ChildSpec, stop_on_signals, supervise
 from ensue.tls import server_context
@@ -33,6 +34,8 @@ def run_server(config: Config) -> int:
         refuse_open_host(config.server.host)
     server_context(config.server)
     refuse_bad_networks("--trusted-proxies", config.server.trusted_proxies)
+    if check_jwt(config.jwt) and config.server.no_auth:
+        raise ConfigError("--no-auth asks for no key, so --jwt-issuer would have no effect: leave one of them out.")
     listener = bind(config.server.host, config.server.port)
     printer = StartupPrinter(config, listener.getsockname()[:2], started_at)
     source = find_model(config, printer.on_download)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.error import HTTPError
 
 
@@ -100,11 +100,15 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 
 @contextmanager
-def running_server(data_dir: Path, *options: str) -> Iterator[Server]:
-    """Start `ensue serve`, wait until it says that it is ready, and end it."""
+def running_server(data_dir: Path, *options: str, log: IO[str] | None = None) -> Iterator[Server]:
+    """Start `ensue serve`, wait until it says that it is ready, and end it.
+
+    Args:
+        log: takes what it writes to standard error.
+    """
     command = [sys.executable, "-m", "ensue", "serve", "--port", "0", "--data-dir", str(data_dir), *options]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("ENSUE_")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=data_dir) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environ, cwd=data_dir) as process:
         try:
             yield _when_ready(process, data_dir)
         finally:

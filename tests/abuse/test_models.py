@@ -1,0 +1,109 @@
+"""List H: model folders and names that are traps."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import ensue.tiny
+
+TINY = Path(ensue.tiny.__file__).parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    target = tmp_path / "model"
+    target.mkdir()
+    for path in TINY.iterdir():
+        if path.suffix in (".json", ".safetensors"):
+            shutil.copy(path, target)
+    return target
+
+
+def rewrite(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+    """Change the header of a safetensors file, and leave the data."""
+    data = path.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + size])
+    change(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+
+
+def started(model: str, data_dir: Path) -> tuple[int, str]:
+    command = [sys.executable, "-m", "ensue", "serve", model, "--port", "0", "--data-dir", str(data_dir)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=data_dir, check=False)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def first_tensor(header: dict[str, object]) -> str:
+    return next(name for name in sorted(header) if "layers.0." in name)
+
+
+def drop(header: dict[str, object]) -> None:
+    del header[first_tensor(header)]
+
+
+def reshape(header: dict[str, object]) -> None:
+    entry = header[first_tensor(header)]
+    assert isinstance(entry, dict)
+    entry["shape"] = [1, *entry["shape"]] if len(entry["shape"]) == 1 else entry["shape"][::-1]
+
+
+def header_bomb(path: Path) -> None:
+    path.write_bytes(struct.pack("<Q", 2**62) + b"{}")
+
+
+def nested_bomb(path: Path) -> None:
+    text = b'{"a":' * 100_000
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+
+
+def pickled(path: Path) -> None:
+    path.unlink()
+    (path.parent / "pytorch_model.bin").write_bytes(pickle.dumps({"a": 1}))
+
+
+def linked_out(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing tensor": (lambda path: rewrite(path, drop), "layers.0."),
+    "wrong shape": (lambda path: rewrite(path, reshape), "layers.0."),
+    "header bomb": (header_bomb, "model.safetensors"),
+    "nested header": (nested_bomb, "model.safetensors"),
+    "pickle": (pickled, "safetensors"),
+    "link out of the folder": (linked_out, "model.safetensors"),
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:1000]), "model.safetensors"),
+    "empty": (lambda path: path.write_bytes(b""), "model.safetensors"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_spoiled_weights_end_the_start_with_a_sentence(folder: Path, tmp_path: Path, name: str) -> None:
+    spoil, word = SPOILED[name]
+    spoil(folder / "model.safetensors")
+    code, printed = started(str(folder), tmp_path)
+    assert code != 0
+    assert word in printed, printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    "model", ["../../etc", "file:///etc/passwd", "/etc/passwd", "http://127.0.0.1:1/x", "a\x1b[31m"]
+)
+def test_names_that_are_no_models_end_the_start(tmp_path: Path, model: str) -> None:
+    code, printed = started(model, tmp_path)
+    assert code != 0
+    assert "Traceback" not in printed
+    assert "\x1b[31m" not in printed
