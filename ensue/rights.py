@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ensue import globs, networks
@@ -110,10 +110,6 @@ class KeyRights:
             expires_at=_least(self.expires_at, maker.expires_at),
             allow_ips=_common_networks(self.allow_ips, maker.allow_ips),
         )
-
-    def without_admin(self) -> KeyRights:
-        """The same without the scope that makes keys, which no key hands on."""
-        return replace(self, scopes=self.scopes - {"admin"})
 
 
 def _check_scopes(scopes: frozenset[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,8 +103,3 @@ def test_a_key_has_its_time() -> None:
         with pytest.raises(AuthenticationError) as caught:
             rights.check_time(now)
         assert caught.value.code == code
-
-
-def test_admin_is_not_handed_on() -> None:
-    rights = KeyRights(scopes=frozenset(["admin", "chat"]), max_n=3)
-    assert rights.without_admin() == replace(rights, scopes=frozenset(["chat"]))

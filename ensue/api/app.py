@@ -21,11 +21,16 @@ from ensue.api.chat import ChatEndpoint
 from ensue.api.completions import CompletionsEndpoint
 from ensue.api.context import ContextMiddleware
 from ensue.api.health import HealthEndpoint
+from ensue.api.key_bodies import KeyBody, RotateBody
+from ensue.api.keys import KeysEndpoint
 from ensue.api.models import ModelsEndpoint
 from ensue.api.protocol import (
     ChatObject,
     CompletionObject,
     DetokenizeObject,
+    KeyList,
+    KeyObject,
+    KeyWithToken,
     ModelList,
     ModelObject,
     TokenizeObject,
@@ -38,6 +43,7 @@ from ensue.metrics import Metrics
 from ensue.served_models import ServedModels
 from ensue.service.completion import CompletionService
 from ensue.service.tokenization import TokenizationService
+from ensue.store.key_admin import KeyAdmin
 from ensue.store.keys import KeyStore
 from ensue.store.refusals import RefusalLog
 
@@ -64,8 +70,10 @@ def create_app(
     accountants: Sequence[Accountant] = (),
     refusals: RefusalLog | None = None,
     tokens: TokenAuthenticator | None = None,
+    key_admin: KeyAdmin | None = None,
 ) -> FastAPI:
     """The whole HTTP side. Without `keys` nobody needs one. Every generation passes the accountants, in their order.
+    Keys are managed by HTTP where there is a `key_admin`.
 
     Raises:
         ConfigError: no keys on an address that others reach.
@@ -77,6 +85,9 @@ def create_app(
     gate = Gate(config.server, keys, refusals, tokens)
     for spec in _routes(app, models, metrics, config, accountants):
         _add(app, spec, gate)
+    if keys is not None and key_admin is not None:
+        for spec in _key_routes(KeysEndpoint(keys, key_admin, config.limits)):
+            _add(app, spec, gate)
     error_handlers.install(app)
     app.add_middleware(ContextMiddleware, metrics=metrics)
     check_policies(app)
@@ -108,6 +119,19 @@ def _routes(
         RouteSpec("GET", "/version", health.version, OPEN),
         RouteSpec("GET", "/metrics", health.metrics, metrics_policy),
         RouteSpec("GET", "/openapi.json", _schema_endpoint(app), OPEN),
+    )
+
+
+def _key_routes(keys: KeysEndpoint) -> tuple[RouteSpec, ...]:
+    admin, one = needs("admin"), "/admin/keys/{key_id}"
+    return (
+        RouteSpec("GET", "/admin/keys", keys.list, admin, answer=KeyList),
+        RouteSpec("POST", "/admin/keys", keys.create, admin, KeyBody, KeyWithToken),
+        RouteSpec("GET", one, keys.get, admin, answer=KeyObject),
+        RouteSpec("PATCH", one, keys.update, admin, KeyBody, KeyObject),
+        RouteSpec("DELETE", one, keys.revoke, admin, answer=KeyObject),
+        RouteSpec("POST", f"{one}/revoke", keys.revoke, admin, answer=KeyObject),
+        RouteSpec("POST", f"{one}/rotate", keys.rotate, admin, RotateBody, KeyWithToken),
     )
 
 

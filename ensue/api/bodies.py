@@ -91,11 +91,16 @@ class Body:
     unserved: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     instead: ClassVar[Mapping[str, str]] = {}  # what to use for what is not served
 
+
+@dataclass(frozen=True, slots=True)
+class ModelBody(Body):
+    """What every body has that is for a model."""
+
     model: str | None = param(Text(), None, "A served name or alias; default: the served model")
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationBody(Body):
+class GenerationBody(ModelBody):
     """What completions and chats have in common."""
 
     without_effect: ClassVar[tuple[str, ...]] = WITHOUT_EFFECT
@@ -233,7 +238,7 @@ class ChatBody(ConversationFields, GenerationBody):
 
 
 @dataclass(frozen=True, slots=True)
-class TokenizeBody(ConversationFields, Body):
+class TokenizeBody(ConversationFields, ModelBody):
     """POST /tokenize."""
 
     unserved: ClassVar[Mapping[str, tuple[Any, ...]]] = {
@@ -250,7 +255,7 @@ class TokenizeBody(ConversationFields, Body):
 
 
 @dataclass(frozen=True, slots=True)
-class DetokenizeBody(Body):
+class DetokenizeBody(ModelBody):
     """POST /detokenize."""
 
     required: ClassVar[tuple[str, ...]] = ("tokens",)

@@ -8,12 +8,16 @@ import msgspec
 
 from ensue.api.bodies import BODIES, Body
 from ensue.api.fields import Schema, schema_of
+from ensue.api.key_bodies import KeyBody, RotateBody
 from ensue.api.protocol import (
     ChatChunkObject,
     ChatObject,
     CompletionObject,
     DetokenizeObject,
     ErrorObject,
+    KeyList,
+    KeyObject,
+    KeyWithToken,
     ModelList,
     ModelObject,
     TokenizeObject,
@@ -30,6 +34,9 @@ ANSWERS = (
     TokenizeObject,
     DetokenizeObject,
     TokenizerInfo,
+    KeyObject,
+    KeyWithToken,
+    KeyList,
     ErrorObject,
 )
 
@@ -37,7 +44,7 @@ ANSWERS = (
 def components() -> dict[str, Schema]:
     """All named schemas."""
     _, schemas = msgspec.json.schema_components(ANSWERS, ref_template=REF)
-    return {**schemas, **{body.__name__: _body(body) for body in BODIES}}
+    return {**schemas, **{body.__name__: _body(body) for body in (*BODIES, KeyBody, RotateBody)}}
 
 
 def _body(body: type[Body]) -> Schema:

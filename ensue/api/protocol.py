@@ -179,6 +179,47 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     data: list[ModelObject]
 
 
+class KeyObject(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key; null is no limit. Times are Unix seconds."""
+
+    id: str
+    object: Literal["api_key"] = "api_key"
+    name: str
+    owner: str
+    hint: str  # the token's last characters
+    state: Literal["active", "disabled", "expired", "not valid yet", "revoked"]
+    scopes: list[str]
+    models: list[str]
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    concurrent: int | None
+    token_budget: int | None
+    token_budget_per_day: int | None
+    token_budget_per_month: int | None
+    max_tokens: int | None
+    max_n: int | None
+    priority: int
+    not_before: int | None
+    expires_at: int | None
+    allow_ips: list[str]
+    created_at: int
+    revoked_at: int | None
+    disabled: bool
+    maker: str | None  # id of the key that made it
+    old_until: int | None  # when the token before the last rotation ends
+
+
+class KeyWithToken(KeyObject, frozen=True, kw_only=True):
+    """A key that was made or rotated, with its token."""
+
+    key: str
+
+
+class KeyList(msgspec.Struct, frozen=True, kw_only=True):
+    object: Literal["list"] = "list"
+    data: list[KeyObject]
+
+
 class ErrorDetail(msgspec.Struct, frozen=True):
     message: str
     type: str

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ensue.api.bodies import Body, DetokenizeBody, TokenizeBody
+from ensue.api.bodies import DetokenizeBody, ModelBody, TokenizeBody
 from ensue.api.body import read_json
 from ensue.api.context import context_of
 from ensue.api.disconnect import unless_disconnected
@@ -22,7 +22,7 @@ from ensue.served_models import ServedModel, ServedModels
 from ensue.service.conversation import Conversation
 from ensue.service.tokenization import TokenizationService
 
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=ModelBody)
 FOR_MESSAGES_ONLY = ("tools", "add_generation_prompt", "continue_final_message", "chat_template_kwargs")
 ALWAYS_TOLD = ("bos_token", "eos_token", "pad_token", "unk_token")  # null where there is none
 

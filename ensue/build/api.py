@@ -14,6 +14,7 @@ from ensue.api.app import create_app
 from ensue.api.auth import TokenAuthenticator
 from ensue.api.jwks import Jwks
 from ensue.api.server import serve
+from ensue.build.store import open_database
 from ensue.build.vocabulary import vocabulary_of
 from ensue.child import Event, EventWriter, ProcessSettings
 from ensue.config import JwtConfig, LimitsConfig, ServerConfig, StoreConfig, check_jwt
@@ -27,7 +28,7 @@ from ensue.model.config import load_sampling_defaults
 from ensue.sampling_params import SamplingParams
 from ensue.served_models import ServedModel, ServedModels
 from ensue.store.audit import FILE_NAME, AuditLog
-from ensue.store.db import Database, sqlite_url
+from ensue.store.key_admin import KeyAdmin
 from ensue.store.keys import KeyStore
 from ensue.store.refusals import RefusalLog
 from ensue.text.chat_template import ChatTemplate
@@ -55,8 +56,11 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
         else EngineClient(Path(settings.socket_path), on_phase=progress.on_phase)
     )
     models = ServedModels([served_model(settings, engine, tokenizer)])
-    refusals = None if keys is None else _refusal_log(config.server)
-    app = create_app(models, keys, Metrics(), config, refusals=refusals, tokens=token_keys(config.jwt))
+    audit = _audit_log(config.server)
+    refusals = None if keys is None else RefusalLog(audit)
+    key_admin = None if keys is None else KeyAdmin(keys, audit)
+    tokens = token_keys(config.jwt)
+    app = create_app(models, keys, Metrics(), config, refusals=refusals, tokens=tokens, key_admin=key_admin)
     if isinstance(engine, EngineClient):
         engine.start()
     else:
@@ -90,8 +94,8 @@ def token_keys(config: JwtConfig) -> TokenAuthenticator | None:
     return JwtKeys(config, Jwks(config.jwt_jwks))
 
 
-def _refusal_log(server: ServerConfig) -> RefusalLog:
-    return RefusalLog(AuditLog(Path(server.data_dir).absolute() / FILE_NAME))
+def _audit_log(server: ServerConfig) -> AuditLog:
+    return AuditLog(Path(server.data_dir).absolute() / FILE_NAME)
 
 
 class _Progress:
@@ -198,22 +202,12 @@ def open_keys(server: ServerConfig, store: StoreConfig, is_terminal: bool, event
         StartupError: the database can't be opened or is of a later version.
         ConfigError: the key file can't be read.
     """
-    data_dir = Path(server.data_dir).absolute()
-    database = Database(store.database_url or sqlite_url(data_dir / "ensue.db"))
-    if not database.is_current():
-        _upgrade(database)
-    keys = KeyStore(database)
+    keys = KeyStore(open_database(server, store))
     if server.api_key_file is not None:
         keys.add_secret(_read_key(Path(server.api_key_file)), "file")
     else:
-        _make_first_key(keys, data_dir, is_terminal, events)
+        _make_first_key(keys, Path(server.data_dir).absolute(), is_terminal, events)
     return keys
-
-
-def _upgrade(database: Database) -> None:
-    from ensue.store.migrate import upgrade  # loads Alembic, which an up-to-date database never needs
-
-    upgrade(database)
 
 
 def _make_first_key(keys: KeyStore, data_dir: Path, is_terminal: bool, events: EventWriter) -> None:

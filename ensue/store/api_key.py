@@ -10,13 +10,17 @@ from sqlalchemy import Row
 from ensue.errors import AuthenticationError, InvalidRequest
 from ensue.rights import KeyRights
 
-MAX_NAME_LENGTH = 128  # of an owner, too
+MAX_LABEL_LENGTH = 128
 _RIGHTS = tuple(f.name for f in fields(KeyRights))
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is known of a key; not enough to use it."""
+    """What is known of a key; not enough to use it.
+
+    Raises:
+        InvalidRequest: a name or an owner that no key can have.
+    """
 
     id: str
     name: str
@@ -29,6 +33,22 @@ class ApiKey:
     maker: str | None = None  # id of the key that made it; None: made on the host
     old_until: int | None = None  # when the token before the last rotation ends
 
+    def __post_init__(self) -> None:
+        _check_label("name", self.name, 1)
+        _check_label("owner", self.owner, 0)
+
+    def state(self, now: float) -> str:
+        """One word for what `check` would say."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.disabled:
+            return "disabled"
+        try:
+            self.rights.check_time(now)
+        except AuthenticationError as error:
+            return "expired" if error.code == "key_expired" else "not valid yet"
+        return "active"
+
     def check(self, now: float) -> None:
         """Raises AuthenticationError for a key that opens nothing at this time."""
         if self.revoked_at is not None:
@@ -38,16 +58,26 @@ class ApiKey:
         self.rights.check_time(now)
 
 
-def check_label(name: str, text: str, *, may_be_empty: bool = False) -> str:
-    """The text, where it can be a name or an owner.
+def _check_label(name: str, text: str, low: int) -> None:
+    if not low <= len(text) <= MAX_LABEL_LENGTH or not text.isprintable():
+        raise InvalidRequest(f"{name} must have {low} to {MAX_LABEL_LENGTH} printable characters.", param=name)
 
-    Raises:
-        InvalidRequest: with `name` as the field.
-    """
-    low = 0 if may_be_empty else 1
-    if not low <= len(text) <= MAX_NAME_LENGTH or not text.isprintable():
-        raise InvalidRequest(f"{name} must have {low} to {MAX_NAME_LENGTH} printable characters.", param=name)
-    return text
+
+def describe(key: ApiKey, now: float) -> dict[str, Any]:
+    """A key as programs are told of it; its token is not known."""
+    return {
+        "id": key.id,
+        "name": key.name,
+        "owner": key.owner,
+        "hint": key.hint,
+        "state": key.state(now),
+        **columns_of(key.rights),
+        "created_at": key.created_at,
+        "revoked_at": key.revoked_at,
+        "disabled": key.disabled,
+        "maker": key.maker,
+        "old_until": key.old_until,
+    }
 
 
 def key_of(row: Row[Any]) -> ApiKey:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ensue.errors import AuthenticationError, ConfigError, InvalidRequest, KeyNotFound, Overloaded
 from ensue.rights import KeyRights
-from ensue.store.api_key import ApiKey, check_label, columns_of, key_of
+from ensue.store.api_key import ApiKey, columns_of, key_of
 from ensue.store.db import Database
 from ensue.store.key_tokens import digest_of, hint_of, make_token
 from ensue.store.schema import api_keys
@@ -33,6 +33,7 @@ _NO_DIGEST = "0" * 64  # what an unknown token is compared with
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Check = Callable[[ApiKey], object]  # called in the transaction; what it raises undoes everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +70,39 @@ class KeyStore:
     # ---- the host's side: these calls block
 
     def create(
-        self, name: str, rights: KeyRights | None = None, *, owner: str = "", maker: str | None = None
+        self,
+        name: str,
+        rights: KeyRights | None = None,
+        *,
+        owner: str = "",
+        disabled: bool = False,
+        maker: str | None = None,
+        check: Check = lambda _: None,
     ) -> tuple[ApiKey, str]:
         """Make a key; the second value is its token, which can't be had again.
 
         Raises:
             InvalidRequest: a name or an owner that no key can have.
+            EnsueError: what `check` raises of the key, and then there is none.
         """
-        check_label("name", name)
-        check_label("owner", owner, may_be_empty=True)
+        token = make_token()
+        key = self._key(name, token, rights or KeyRights(), owner=owner, disabled=disabled, maker=maker)
         with self._writing() as connection:
-            return self._insert(connection, name, rights or KeyRights(), owner, maker)
+            check(key)
+            _insert(connection, key, token)
+        return key, token
 
     def create_first_key(self, name: str = "first") -> str | None:
         """Make an ordinary key where there is none, and return its token; None where there are keys.
 
         Of processes that start together, one makes it.
         """
+        token = make_token()
         with self._database.write(alone=True) as connection:
-            return None if _count(connection) else self._insert(connection, name, KeyRights(), "", None)[1]
+            if _count(connection):
+                return None
+            _insert(connection, self._key(name, token, KeyRights()), token)
+        return token
 
     def count(self) -> int:
         """Number of keys in the database, revoked and expired ones too."""
@@ -114,32 +129,28 @@ class KeyStore:
 
         Raises:
             KeyNotFound: there is none.
-            InvalidRequest: a name or an owner that no key can have, or what `change` raises.
+            EnsueError: what `change` raises.
         """
         with self._writing() as connection:
             key = change(_get(connection, key_id, is_locked=True))
-            check_label("name", key.name)
-            check_label("owner", key.owner, may_be_empty=True)
             values = {"name": key.name, "owner": key.owner, "disabled": key.disabled, **columns_of(key.rights)}
             connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(values))
         return key
 
-    def rotate(
-        self, key_id: str, overlap_s: int, check: Callable[[ApiKey], object] = lambda _: None
-    ) -> tuple[ApiKey, str]:
+    def rotate(self, key_id: str, overlap_s: int, check: Check = lambda _: None) -> tuple[ApiKey, str]:
         """Give a key another token; its present one goes on for `overlap_s`, one of an earlier rotation ends at once.
 
         Raises:
             KeyNotFound: there is none.
             InvalidRequest: it has been revoked.
-            RequestError: what `check` raises.
+            EnsueError: what `check` raises of the key as it is.
         """
         token, until = make_token(), int(self._now()) + overlap_s
         with self._writing() as connection:
             key = _get(connection, key_id, is_locked=True)
-            check(key)
             if key.revoked_at is not None:
                 raise InvalidRequest("This API key has been revoked, and that is for ever: make another one.")
+            check(key)
             present = select(api_keys.c.digest).where(api_keys.c.id == key_id)
             values = {
                 "digest": digest_of(token),
@@ -150,12 +161,12 @@ class KeyStore:
             connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(values))
         return replace(key, hint=hint_of(token), old_until=until), token
 
-    def revoke(self, key_id: str, check: Callable[[ApiKey], object] = lambda _: None) -> ApiKey:
+    def revoke(self, key_id: str, check: Check = lambda _: None) -> ApiKey:
         """Let a key open nothing from now on (elsewhere within `CACHE_S`), for ever.
 
         Raises:
             KeyNotFound: there is none.
-            RequestError: what `check` raises.
+            EnsueError: what `check` raises of the key as it is.
         """
         with self._writing() as connection:
             key = _get(connection, key_id, is_locked=True)
@@ -203,32 +214,26 @@ class KeyStore:
 
     # ---- inside
 
-    def _insert(
-        self, connection: Connection, name: str, rights: KeyRights, owner: str, maker: str | None
-    ) -> tuple[ApiKey, str]:
-        token = make_token()
-        key = ApiKey(
+    def _key(
+        self,
+        name: str,
+        token: str,
+        rights: KeyRights,
+        *,
+        owner: str = "",
+        disabled: bool = False,
+        maker: str | None = None,
+    ) -> ApiKey:
+        return ApiKey(
             id=f"key_{secrets.token_hex(12)}",
             name=name,
             owner=owner,
             hint=hint_of(token),
             rights=rights,
             created_at=int(self._now()),
+            disabled=disabled,
             maker=maker,
         )
-        values = {
-            "id": key.id,
-            "name": name,
-            "owner": owner,
-            "maker": maker,
-            "digest": digest_of(token),
-            "hint": key.hint,
-            "created_at": key.created_at,
-            "disabled": False,
-            **columns_of(rights),
-        }
-        connection.execute(insert(api_keys).values(values))
-        return key, token
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -273,6 +278,21 @@ def _answering() -> Iterator[None]:
         yield
     except DBAPIError:
         raise Overloaded("The key database does not answer.", retry_after_s=1) from None
+
+
+def _insert(connection: Connection, key: ApiKey, token: str) -> None:
+    values = {
+        "id": key.id,
+        "name": key.name,
+        "owner": key.owner,
+        "maker": key.maker,
+        "digest": digest_of(token),
+        "hint": key.hint,
+        "created_at": key.created_at,
+        "disabled": key.disabled,
+        **columns_of(key.rights),
+    }
+    connection.execute(insert(api_keys).values(values))
 
 
 def _count(connection: Connection) -> int:

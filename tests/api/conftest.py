@@ -23,7 +23,9 @@ from ensue.engine.fake import FakeEngine
 from ensue.metrics import Metrics
 from ensue.request import GenerationRequest
 from ensue.served_models import ServedModel, ServedModels
+from ensue.store.audit import AuditLog
 from ensue.store.db import Database, sqlite_url
+from ensue.store.key_admin import KeyAdmin
 from ensue.store.keys import KeyStore
 from ensue.store.migrate import upgrade
 from ensue.text.chat_template import ChatTemplate
@@ -115,7 +117,9 @@ def says(tokenizer: Tokenizer) -> Callable[..., FakeEngine]:
 
 
 @pytest.fixture
-async def make_api(make_models: Callable[..., ServedModels], says: Callable[..., FakeEngine]) -> AsyncIterator[MakeApi]:
+async def make_api(
+    make_models: Callable[..., ServedModels], says: Callable[..., FakeEngine], tmp_path: Path
+) -> AsyncIterator[MakeApi]:
     """An application without keys, called without a socket."""
     clients: list[httpx2.AsyncClient] = []
 
@@ -130,7 +134,10 @@ async def make_api(make_models: Callable[..., ServedModels], says: Callable[...,
     ) -> Api:
         engine = engine or says(" one two three four five six seven")
         config = Config(server=server or ServerConfig(), limits=limits or LimitsConfig())
-        app = create_app(make_models(engine, config.limits, **more), keys, Metrics(), config, accountants)
+        admin = None if keys is None else KeyAdmin(keys, AuditLog(tmp_path / "audit.jsonl"))
+        app = create_app(
+            make_models(engine, config.limits, **more), keys, Metrics(), config, accountants, key_admin=admin
+        )
         transport = httpx2.ASGITransport(app)
         clients.append(httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000"))
         return Api(clients[-1], engine)

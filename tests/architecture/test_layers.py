@@ -25,6 +25,7 @@ LEVELS: dict[str, int] = {
             "rights",
             "tls",
             "globs",
+            "times",
             "networks",
             "outputs",
             "child",
