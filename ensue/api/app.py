@@ -15,6 +15,7 @@ from starlette.responses import Response
 from ensue import __version__
 from ensue.api import error_handlers, openapi
 from ensue.api.accounting import Accountant
+from ensue.api.audit import AuditEndpoint
 from ensue.api.auth import KEY, OPEN, PROBE, Gate, Guard, Policy, TokenAuthenticator, needs
 from ensue.api.bodies import ChatBody, CompletionBody, DetokenizeBody, TokenizeBody
 from ensue.api.chat import ChatEndpoint
@@ -25,6 +26,7 @@ from ensue.api.key_bodies import KeyBody, RotateBody
 from ensue.api.keys import KeysEndpoint
 from ensue.api.models import ModelsEndpoint
 from ensue.api.protocol import (
+    AuditList,
     ChatObject,
     CompletionObject,
     DetokenizeObject,
@@ -86,7 +88,7 @@ def create_app(
     for spec in _routes(app, models, metrics, config, accountants):
         _add(app, spec, gate)
     if keys is not None and key_admin is not None:
-        for spec in _key_routes(KeysEndpoint(keys, key_admin, config.limits)):
+        for spec in _admin_routes(KeysEndpoint(keys, key_admin, config.limits), AuditEndpoint(key_admin.audit)):
             _add(app, spec, gate)
     error_handlers.install(app)
     app.add_middleware(ContextMiddleware, metrics=metrics)
@@ -122,7 +124,7 @@ def _routes(
     )
 
 
-def _key_routes(keys: KeysEndpoint) -> tuple[RouteSpec, ...]:
+def _admin_routes(keys: KeysEndpoint, audit: AuditEndpoint) -> tuple[RouteSpec, ...]:
     admin, one = needs("admin"), "/admin/keys/{key_id}"
     return (
         RouteSpec("GET", "/admin/keys", keys.list, admin, answer=KeyList),
@@ -132,6 +134,7 @@ def _key_routes(keys: KeysEndpoint) -> tuple[RouteSpec, ...]:
         RouteSpec("DELETE", one, keys.revoke, admin, answer=KeyObject),
         RouteSpec("POST", f"{one}/revoke", keys.revoke, admin, answer=KeyObject),
         RouteSpec("POST", f"{one}/rotate", keys.rotate, admin, RotateBody, KeyWithToken),
+        RouteSpec("GET", "/admin/audit", audit.list, admin, answer=AuditList),
     )
 
 

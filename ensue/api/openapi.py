@@ -10,6 +10,8 @@ from ensue.api.bodies import BODIES, Body
 from ensue.api.fields import Schema, schema_of
 from ensue.api.key_bodies import KeyBody, RotateBody
 from ensue.api.protocol import (
+    AuditList,
+    AuditObject,
     ChatChunkObject,
     ChatObject,
     CompletionObject,
@@ -37,6 +39,8 @@ ANSWERS = (
     KeyObject,
     KeyWithToken,
     KeyList,
+    AuditObject,
+    AuditList,
     ErrorObject,
 )
 

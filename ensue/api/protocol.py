@@ -220,6 +220,22 @@ class KeyList(msgspec.Struct, frozen=True, kw_only=True):
     data: list[KeyObject]
 
 
+class AuditObject(msgspec.Struct, frozen=True, kw_only=True):
+    object: Literal["audit_record"] = "audit_record"
+    number: int
+    at: str
+    event: str
+    actor: str
+    target: str
+    details: dict[str, str | int | bool | list[str] | None]
+    hash: str
+
+
+class AuditList(msgspec.Struct, frozen=True, kw_only=True):
+    object: Literal["list"] = "list"
+    data: list[AuditObject]
+
+
 class ErrorDetail(msgspec.Struct, frozen=True):
     message: str
     type: str

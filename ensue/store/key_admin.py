@@ -62,7 +62,7 @@ class KeyAdmin:
 
     def __init__(self, keys: KeyStore, audit: AuditLog, *, now: Callable[[], float] = time.time) -> None:
         self._keys = keys
-        self._audit = audit
+        self.audit = audit
         self._now = now
 
     def create(self, actor: Actor, asked: KeyChanges) -> tuple[ApiKey, str]:
@@ -118,7 +118,7 @@ class KeyAdmin:
 
     def _write(self, event: str, actor: Actor, key: ApiKey, details: Details) -> None:
         """Within the transaction: an act that can't be written down does not happen."""
-        self._audit.append(event, actor=actor.name, target=key.id, details=details)
+        self.audit.append(event, actor=actor.name, target=key.id, details=details)
 
 
 def _within(rights: KeyRights, actor: Actor) -> KeyRights:
