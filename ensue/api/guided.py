@@ -10,6 +10,7 @@ from ensue.api import strict_json
 from ensue.api.bodies import GenerationBody
 from ensue.api.fields import Boolean, Kind, ListOf, Text
 from ensue.errors import InvalidGrammar, InvalidRequest, UnknownParameter, UnsupportedParameter, shown
+from ensue.guided.backends import is_installed
 from ensue.guided.constraint import JSON_KINDS, MAX_GRAMMAR_BYTES, MAX_NESTING, BackendName, Constraint
 from ensue.guided.constraint import Kind as ConstraintKind
 from ensue.guided.tool_grammar import ToolUse
@@ -24,7 +25,6 @@ BACKENDS: dict[str, BackendName] = {
     "xgrammar": "xgrammar",
     "outlines": "outlines",
 }
-SERVED_BACKENDS: tuple[BackendName, ...] = ("llguidance",)
 NO_FALLBACK = "no-fallback"  # there is never one
 _FORMATS = {"text": ("type",), "json_object": ("type",), "json_schema": ("type", "json_schema")}
 _JSON_SCHEMA = ("name", "description", "schema", "strict")
@@ -189,8 +189,10 @@ def _backend(text: str) -> BackendName:
         raise InvalidRequest(f"{field} must be auto, llguidance, xgrammar or outlines.", param=field)
     if suffix not in ("", NO_FALLBACK):
         raise InvalidRequest(f"Of the suffixes of {field}, {NO_FALLBACK} is known.", param=field)
-    if BACKENDS[name] not in SERVED_BACKENDS:
-        raise UnsupportedParameter(f"The backend {name} is not installed here: use auto or llguidance.", param=field)
+    if not is_installed(BACKENDS[name]):
+        raise UnsupportedParameter(
+            f"The backend {name} is not installed here: pip install 'ensue[{name}]', or use auto.", param=field
+        )
     return BACKENDS[name]
 
 

@@ -61,8 +61,9 @@ class Strictness:
     step_fuel: int
     step_max_items: int
     max_lexer_states: int
+    step_cpu_s: float  # of a library that counts no fuel
 
 
 # A step's fuel is spent in the step loop: 400,000 are some 30 ms at the very worst.
-WORKER = Strictness(20_000, 4_000_000, 400_000, 100_000, 60_000)
-PROVER = Strictness(10_000, 2_000_000, 200_000, 50_000, 30_000)
+WORKER = Strictness(20_000, 4_000_000, 400_000, 100_000, 60_000, 0.25)
+PROVER = Strictness(10_000, 2_000_000, 200_000, 50_000, 30_000, 0.1)

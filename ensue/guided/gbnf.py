@@ -33,10 +33,20 @@ def gbnf_to_lark(source: str) -> str:
     Raises:
         InvalidGrammar: with line and column.
     """
-    rules = _parse(Tokens(source, _TOKENS))
-    check(source, rules, START)
+    rules = read_gbnf(source)
     names = {name: f"r{i}" for i, name in enumerate(rules)} | {START: "start"}
     return "\n".join(f"{names[name]}: {_lark(node, names)}" for name, node in rules.items())
+
+
+def read_gbnf(source: str) -> dict[str, Node]:
+    """The rules of a grammar; each text is a regex of one character, between slashes.
+
+    Raises:
+        InvalidGrammar: with line and column.
+    """
+    rules = _parse(Tokens(source, _TOKENS))
+    check(source, rules, START)
+    return rules
 
 
 def _parse(tokens: Tokens) -> dict[str, Node]:

@@ -79,7 +79,7 @@ class LlguidanceBackend:
         if not pattern:
             return
         lexeme = regex_to_lark(narrow(pattern), use_ascii="")
-        self._match(_regex_source(narrow(pattern)))
+        self._match(regex_source(narrow(pattern)))
         other = LLMatcher(self._tokenizer, f"start: T\nT: /{lexeme}/ & ~/[ \\t\\n\\r]*/", log_level=0)
         other.compute_bitmask()
         if not other.is_error() or other.is_accepting():
@@ -145,13 +145,19 @@ def _source_of(constraint: Constraint) -> str:
     if constraint.kind in JSON_KINDS:
         return f"start: %json {_schema_of(constraint)}{_OPTIONS}"
     if constraint.kind == "grammar":
-        return to_lark(constraint.text) + _OPTIONS
+        return with_options(to_lark(constraint.text))
     if constraint.kind == "regex":
-        return _regex_source(narrow(constraint.text))
-    return _regex_source("|".join(map(escape, json.loads(constraint.text))))
+        return regex_source(narrow(constraint.text))
+    return regex_source("|".join(map(escape, json.loads(constraint.text))))
 
 
-def _regex_source(regex: str) -> str:
+def with_options(lark: str) -> str:
+    """A grammar in Lark's notation, with what we ask of the library."""
+    return lark + _OPTIONS
+
+
+def regex_source(regex: str) -> str:
+    """A grammar for a regex in Rust's syntax."""
     return f"start: /{regex_to_lark(regex, use_ascii='')}/{_OPTIONS}" if regex else f'start: ""{_OPTIONS}'
 
 

@@ -28,3 +28,6 @@ class Vocabulary:
     @property
     def num_bitmask_bytes(self) -> int:
         return (len(self.tokens) + 7) // 8
+
+
+BYTES = Vocabulary(tuple(bytes([byte]) for byte in range(256)))  # to follow a text whatever its tokens are

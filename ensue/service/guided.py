@@ -8,12 +8,11 @@ from ensue.errors import GenerationFailed, InvalidGrammar, UnsupportedParameter
 from ensue.guided.backend import WORKER, Matcher
 from ensue.guided.constraint import WHITESPACE, Constraint
 from ensue.guided.llguidance import LlguidanceBackend
+from ensue.guided.payload import built_in_form
 from ensue.guided.prover import Prover
 from ensue.guided.tool_grammar import as_text
-from ensue.guided.vocabulary import Vocabulary
+from ensue.guided.vocabulary import BYTES
 from ensue.request import CompiledGrammar
-
-_BYTES = Vocabulary(tuple(bytes([byte]) for byte in range(256)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,9 @@ def _param(guided: Guided, place: str | None) -> str:
 
 
 def _as_text(grammar: CompiledGrammar) -> CompiledGrammar:
-    """Special tokens of a grammar as the text that they show."""
-    return replace(grammar, payload=as_text(grammar.payload.decode()).encode())
+    """The grammar for the built-in backend, its special tokens as the text that they show."""
+    source = built_in_form(grammar)
+    return replace(source, payload=as_text(source.payload.decode()).encode())
 
 
 class TextCheck:
@@ -68,7 +68,7 @@ class TextCheck:
     def may_end_at(self, num_chars: int) -> bool:
         """Whether the first so many characters satisfy the constraint."""
         if self._matcher is None or num_chars < self._num_read:
-            self._matcher, self._num_read = LlguidanceBackend(_BYTES, WORKER).load(_as_text(self._grammar)), 0
+            self._matcher, self._num_read = LlguidanceBackend(BYTES, WORKER).load(_as_text(self._grammar)), 0
         try:
             for byte in self._text[self._num_read : num_chars].encode():
                 self._matcher.accept(byte)

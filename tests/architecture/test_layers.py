@@ -55,6 +55,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "tokenizers": ("text.tokenizer",),
     "jinja2": ("text.chat_template",),
     "llguidance": ("guided",),
+    "xgrammar": ("guided.xgrammar",),
+    "outlines_core": ("guided.outlines",),
     "sqlalchemy": ("store",),
     "alembic": ("store",),
     "fastapi": ("api",),
@@ -71,9 +73,9 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "jwt": ("api.jwt_keys",),
     "msgspec": ("engine", "api", "service", "process", "build"),
     "structlog": ("engine", "api", "service", "model", "store", "logs"),
-    "numpy": ("model", "engine.model_runner", "engine.logits", "engine.sampler"),
+    "numpy": ("model", "engine.model_runner", "engine.logits", "engine.sampler", "guided.xgrammar"),
 }
-LAZY_IMPORTERS = ("build", "cli", "process")
+LAZY_IMPORTERS = ("build", "cli", "process", "guided.backends")  # the last: libraries that may not be there
 
 
 def name_of(path: Path) -> str:
