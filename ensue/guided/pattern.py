@@ -47,6 +47,7 @@ EMPTY = Seq(())
 NOTHING = Alt(())
 ANY = Chars(chars.ALL)
 MAX_REPEATS = 10_000
+MAX_CASES = 64
 
 
 def one_of(ranges: Ranges) -> Pattern:
@@ -140,35 +141,53 @@ def lengths(pattern: Pattern) -> tuple[int, int | None]:
     return least, total([most or 0 for _, most in bounds] or [0]) if has_end else None
 
 
-def within(pattern: Pattern, least: int, most: int | None) -> Pattern | None:
-    """The same, but of texts that have so many characters; None where that can't be said."""
+def within(pattern: Pattern, least: int, most: int | None, num_cases: int = MAX_CASES) -> Pattern | None:
+    """The same, but of texts that have so many characters.
+
+    Where several parts have no length of their own, all lengths of the first ones are gone through.
+
+    Returns:
+        None where that takes more cases than `num_cases`.
+    """
     low, high = lengths(pattern)
     if low >= least and (most is None or (high is not None and high <= most)):
         return pattern
-    if isinstance(pattern, Alt):
-        parts = [within(part, least, most) for part in pattern.items]
-        return None if None in parts else alt(part for part in parts if part is not None)
     items = pattern.items if isinstance(pattern, Seq) else (pattern,)
     open_ends = [i for i, item in enumerate(items) if len(set(lengths(item))) > 1]
     if not open_ends:
         return NOTHING
     at = open_ends[0]
-    changed = _counted(items[at], least, most, sum(lengths(item)[0] for i, item in enumerate(items) if i != at))
-    return None if len(open_ends) > 1 or changed is None else seq([*items[:at], changed, *items[at + 1 :]])
-
-
-def _counted(item: Pattern, least: int, most: int | None, beside: int) -> Pattern | None:
-    """A repetition of something of one length, repeated as often as makes the whole fit."""
-    if not isinstance(item, Repeat):
+    beside = low - lengths(items[at])[0]
+    cases = _cases(items[at], least - beside, None if most is None else most - beside, is_last=len(open_ends) == 1)
+    if cases is None or len(cases) > num_cases:
         return None
+    texts = [seq([*items[:at], case, *items[at + 1 :]]) for case in cases]
+    parts = [within(text, least, most, num_cases // max(1, len(cases))) for text in texts]
+    return None if None in parts else alt(part for part in parts if part is not None)
+
+
+def _cases(item: Pattern, least: int, most: int | None, *, is_last: bool) -> list[Pattern] | None:
+    """What an item without a length of its own may be, as items that have one, or have as many characters as are left.
+
+    Args:
+        is_last: nothing beside it has another length.
+    """
+    if isinstance(item, Alt):
+        return list(item.items)
+    assert isinstance(item, Repeat)
+    if (item.least, item.most) == (0, 1):
+        return [EMPTY, item.item]
     size, largest = lengths(item.item)
     if size != largest or size == 0:
         return None
-    low, high = max(item.least, -(-(least - beside) // size)), item.most
+    low, high = max(item.least, -(-least // size)), item.most
     if most is not None:
-        fitting = (most - beside) // size
-        high = fitting if high is None else min(high, fitting)
-    return repeat(item.item, low, high)
+        high = most // size if high is None else min(high, most // size)
+    if is_last:
+        return [repeat(item.item, low, high)]
+    if high is not None:
+        return [repeat(item.item, count, count) for count in range(item.least, high + 1)]
+    return [*(repeat(item.item, n, n) for n in range(item.least, low)), repeat(item.item, low, None)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from ensue.errors import InvalidGrammar
@@ -154,15 +155,18 @@ class _Builder:
             if value is False and name not in required:
                 continue
             members.append(_Member(self._member(text_of(name), value), name in required))
-        return members, self._others(list(dict.fromkeys([*named, *required])), regexes, rest)
+        known = list(dict.fromkeys([*named, *required]))
+        return members, self._others(known, regexes, rest, has_members=bool(members))
 
-    def _others(self, known: list[str], regexes: list[tuple[Pattern, Any]], rest: Schema | bool) -> Pattern:
+    def _others(
+        self, known: list[str], regexes: list[tuple[Pattern, Any]], rest: Schema | bool, *, has_members: bool
+    ) -> Pattern:
         """Where a pattern tells which names are meant, others are left out."""
         if regexes:
             regex, node = regexes[0]
             is_apart = not any(matches(regex, name) for name in known)
             return self._member(quoted(regex), node) if is_apart else NOTHING
-        if rest is False or (self._is_regular and known):
+        if rest is False or (self._is_regular and has_members):
             return NOTHING
         return self._member(quoted(other_than(known) if known else _ANY_TEXT), rest)
 
@@ -236,12 +240,12 @@ def _integer(schema: Schema) -> Pattern:
     if "exclusiveMaximum" in schema:
         below = -int(-schema["exclusiveMaximum"] // 1) - 1
         high = below if high is None else min(high, below)
-    step = schema.get("multipleOf", 1)
+    step = Fraction(schema.get("multipleOf", 1)).numerator  # whole multiples of 5/2 are those of 5
     return integers(low, high) if step == 1 else _multiples(step, low, high)
 
 
-def _multiples(step: float, low: float | None, high: float | None) -> Pattern:
-    if isinstance(step, int) and low is not None and high is not None and (high - low) / step < MAX_MULTIPLES:
+def _multiples(step: int, low: float | None, high: float | None) -> Pattern:
+    if low is not None and high is not None and (high - low) / step < MAX_MULTIPLES:
         first, last = -int(-low // step), int(high // step)
         return alt(literal(str(i * step)) for i in range(first, last + 1))
     size = next((size for size in (1, 2, 3) if 10**size % step == 0), None)
@@ -250,7 +254,7 @@ def _multiples(step: float, low: float | None, high: float | None) -> Pattern:
             f"multipleOf can be enforced by this backend only for divisors of 1000, or with minimum and maximum and "
             f"at most {MAX_MULTIPLES} values between them."
         )
-    endings = range(0, 10**size, int(step))
+    endings = range(0, 10**size, step)
     long = seq([integers(1, None), alt(literal(f"{ending:0{size}}") for ending in endings)])
     short = alt(literal(str(ending)) for ending in endings if ending)
     return alt([literal("0"), seq([optional(literal("-")), alt([short, long])])])
@@ -266,7 +270,7 @@ def _number(schema: Schema) -> Pattern:
     if not (1 / step).is_integer() or low is not None or high is not None:
         raise InvalidGrammar("multipleOf can be enforced by this backend beside whole numbers for 1/2, 1/4 … alone.")
     fractions = alt(literal(str(i * step)[1:]) for i in range(1, int(1 / step)))
-    return seq([integers(None, None), optional(fractions)])
+    return seq([optional(literal("-")), integers(0, None), optional(fractions)])
 
 
 def _text(schema: Schema) -> Pattern:

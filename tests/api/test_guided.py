@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -90,8 +91,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"guided_decoding_backend": "lm-format-enforcer", "guided_regex": "a"}, "guided_decoding_backend"),
     ({"guided_decoding_backend": "auto:fast", "guided_regex": "a"}, "guided_decoding_backend"),
-    ({"guided_decoding_backend": "xgrammar", "guided_regex": "a"}, "guided_decoding_backend"),
-    ({"guided_decoding_backend": "outlines"}, "guided_decoding_backend"),
+    ({"guided_decoding_backend": "jsonformer"}, "guided_decoding_backend"),
     ({"response_format": "json"}, "response_format"),
     ({"response_format": {"type": "xml"}}, "response_format.type"),
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
@@ -112,3 +112,28 @@ def test_what_is_wrong_is_named(body: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         guided(**body)
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("name", ["xgrammar", "outlines"])
+def test_a_backend_that_is_not_installed_is_refused_with_what_to_install(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ensue.api.guided.is_installed", lambda wanted: wanted == "llguidance")
+    with pytest.raises(InvalidRequest, match=re.escape(f"pip install 'ensue[{name}]'")) as caught:
+        guided(guided_regex="a", guided_decoding_backend=name)
+    assert caught.value.param == "guided_decoding_backend"
+    assert guided(guided_regex="a", guided_decoding_backend="guidance:no-fallback")
+
+
+@pytest.mark.parametrize("name", ["xgrammar", "outlines"])
+def test_a_backend_that_is_installed_is_the_one_that_is_asked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ensue.api.guided.is_installed", lambda _: True)
+    for suffix in ("", ":no-fallback"):
+        found = guided(guided_regex="a", guided_decoding_backend=name + suffix)
+        assert found is not None
+        assert found.constraint.backend == name
+
+
+def test_an_unknown_backend_is_answered_with_those_that_are_known() -> None:
+    with pytest.raises(InvalidRequest, match="llguidance, xgrammar or outlines"):
+        guided(guided_regex="a", guided_decoding_backend="lm-format-enforcer")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import ensue.tiny
 from ensue.guided.backend import PROVER, Backend, Matcher
-from ensue.guided.constraint import Constraint
-from ensue.guided.llguidance import LlguidanceBackend
+from ensue.guided.backends import Backends
+from ensue.guided.constraint import DEFAULT_BACKEND, BackendName, Constraint
 from ensue.guided.vocabulary import Vocabulary
 from ensue.text.tokenizer import Tokenizer
 
@@ -24,8 +24,14 @@ def vocabulary() -> Vocabulary:
 
 
 @functools.cache
-def backend() -> Backend:
-    return LlguidanceBackend(vocabulary(), PROVER)
+def backend(name: BackendName = DEFAULT_BACKEND) -> Backend:
+    return Backends(vocabulary(), PROVER).get(name)
+
+
+def start_of(constraint: Constraint) -> Matcher:
+    """A matcher of the constraint's own backend, at the start of a text."""
+    library = backend(constraint.backend)
+    return library.load(library.compile(constraint))
 
 
 def allowed(matcher: Matcher) -> list[int]:
@@ -41,7 +47,7 @@ def _ids(bitmask: bytes) -> Iterator[int]:
 
 def accepts(constraint: Constraint, text: str) -> bool:
     """Whether masks allow this text, written in any tokens, and its end."""
-    matcher = backend().load(backend().compile(constraint))
+    matcher = start_of(constraint)
     data = text.encode()
     while data:
         fitting = [i for i in allowed(matcher) if data.startswith(vocabulary().tokens[i])]
@@ -55,8 +61,7 @@ def accepts(constraint: Constraint, text: str) -> bool:
 
 def walk(constraint: Constraint, seed: int = 0, max_tokens: int = 120) -> str | None:
     """The text of a finished walk; None where it had to be cut. Ends wherever it may, one time in three."""
-    matcher = backend().load(backend().compile(constraint))
-    return walk_on(matcher, random.Random(seed), max_tokens)
+    return walk_on(start_of(constraint), random.Random(seed), max_tokens)
 
 
 def walk_on(matcher: Matcher, noise: random.Random, max_tokens: int) -> str | None:
