@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CLIENTS := $(patsubst tests/clients/%/requirements.txt,.venv-clients/%/installed,$(wildcard tests/clients/*/requirements.txt))
 STORE_TESTS := tests/store
+GUIDED := xgrammar outlines
 INSTALLED := $(VENV)/installed-$(shell echo '$(TORCH)' | tr -c 'a-zA-Z0-9.\n' '_')
 
-.PHONY: install serve test test-all test-abuse test-clients test-stores check clean
+.PHONY: install serve test test-all test-abuse test-clients test-stores test-guided check clean
 
 install: $(INSTALLED)
 
@@ -28,7 +29,7 @@ test: install
 	$(BIN)/ensue warm
 	$(BIN)/python -m pytest
 
-test-all: check test test-abuse test-clients test-stores
+test-all: check test test-abuse test-clients test-stores test-guided
 
 # An attacked server, and an innocent request beside each attack.
 test-abuse: install
@@ -53,6 +54,21 @@ test-stores: install
 	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --requirement $(@D)/requirements.txt
 	touch $@
 
+# What every backend of guided decoding keeps: the built-in one, and each extra in an environment of its own.
+test-guided: install $(GUIDED:%=.venv-guided/%/installed)
+	ENSUE_GUIDED_BACKEND=llguidance $(BIN)/python -m pytest tests/guided/test_conformance.py
+	for name in $(GUIDED); do \
+	    .venv-guided/$$name/bin/ensue warm && ENSUE_GUIDED_BACKEND=$$name .venv-guided/$$name/bin/python -m pytest \
+	        tests/guided/test_conformance.py tests/product/test_guided_backends.py || exit 1; \
+	done
+
+.venv-guided/%/installed: pyproject.toml constraints.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	grep -v '^torch==' constraints.txt > $(@D)/constraints.txt
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install '$(TORCH)' --constraint $(@D)/constraints.txt
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[$*,test]' --constraint $(@D)/constraints.txt
+	touch $@
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,4 +76,4 @@ check: install
 	$(BIN)/python -m pytest tests/architecture -q
 
 clean:
-	rm -rf $(VENV) .venv-clients .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info
+	rm -rf $(VENV) .venv-clients .venv-guided .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info

@@ -14,6 +14,7 @@ from ensue.guided.vocabulary import Vocabulary
 from ensue.request import CompiledGrammar
 
 MAX_PROTOTYPES = 128
+MAX_PROTOTYPE_BYTES = 256 * 2**20  # of what they were loaded from
 STACK_BYTES = 16 * 2**20  # the prover has less
 
 Loaded = Matcher | RequestError
@@ -30,6 +31,7 @@ class Grammars:
         """
         self._vocabulary = vocabulary
         self._prototypes: OrderedDict[bytes, Matcher] = OrderedDict()
+        self._num_bytes: dict[bytes, int] = {}  # by digest, of those that are kept
         self._lock = threading.Lock()
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -67,8 +69,10 @@ class Grammars:
         prototype = backends.get(grammar.backend).load(grammar)
         with self._lock:
             self._prototypes[grammar.digest] = prototype
-            if len(self._prototypes) > MAX_PROTOTYPES:
-                self._prototypes.popitem(last=False)
+            self._num_bytes[grammar.digest] = len(grammar.payload)
+            while len(self._prototypes) > MAX_PROTOTYPES or sum(self._num_bytes.values()) > MAX_PROTOTYPE_BYTES:
+                digest, _ = self._prototypes.popitem(last=False)
+                del self._num_bytes[digest]
         return prototype.fork()
 
 

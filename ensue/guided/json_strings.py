@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from ensue.guided import chars
-from ensue.guided.pattern import Call, Chars, Pattern, alt, literal, map_leaves, one_of, repeat, seq
+from ensue.guided.pattern import Alt, Call, Chars, Pattern, Seq, alt, literal, map_leaves, one_of, repeat, seq
 
 _SHORT = {'"': '"', "\\": "\\", "\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
 # As with the built-in backend, nothing is written as \u.
@@ -34,6 +34,15 @@ def other_than(names: list[str]) -> Pattern:
     parts = [seq([others, more])]
     parts += [seq([literal(first), other_than(rest)]) for first, rest in tails.items()]
     return alt(parts if "" in names else [*parts, literal("")])
+
+
+def without_escapes(item: Pattern) -> Pattern | None:
+    """Of one character as it is spelled in a string, those spelled plainly; None for anything else."""
+    if isinstance(item, Alt) and len(item.items) == 2:
+        plain, escaped = item.items
+        if isinstance(plain, Chars) and isinstance(escaped, Seq) and escaped.items[:1] == (literal("\\"),):
+            return plain
+    return None
 
 
 def _spelled(leaf: Chars | Call) -> Pattern:

@@ -60,6 +60,8 @@ def _language_of(constraint: Constraint, *, is_regular: bool) -> Rules:
         return Rules.of(whole(constraint.text)).pruned()
     if constraint.kind == "choice":
         return Rules.of(alt(literal(_whole_text(text)) for text in json.loads(constraint.text)))
+    if constraint.kind == "tools":
+        raise InvalidGrammar("Calls of tools cannot be expressed by this backend; use llguidance.")
     if is_regular:
         raise InvalidGrammar("Grammars cannot be expressed by this backend; use xgrammar or llguidance.")
     if "::=" not in constraint.text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -127,6 +128,17 @@ def map_leaves(pattern: Pattern, change: Callable[[Chars | Call], Pattern]) -> P
     return seq(parts) if isinstance(pattern, Seq) else alt(parts)
 
 
+def map_repeats(pattern: Pattern, change: Callable[[Repeat], Pattern]) -> Pattern:
+    """The same pattern with other repetitions; inner ones are changed first."""
+    if isinstance(pattern, Repeat):
+        inner = repeat(map_repeats(pattern.item, change), pattern.least, pattern.most)
+        return change(inner) if isinstance(inner, Repeat) else inner
+    if isinstance(pattern, Chars | Call):
+        return pattern
+    parts = [map_repeats(part, change) for part in pattern.items]
+    return seq(parts) if isinstance(pattern, Seq) else alt(parts)
+
+
 def lengths(pattern: Pattern) -> tuple[int, int | None]:
     """The least and the largest number of characters; None for no bound. Without calls."""
     if isinstance(pattern, Chars | Call):
@@ -216,6 +228,19 @@ class Rules:
 
         kept = {name: map_leaves(pattern, keep) for name, pattern in self.patterns.items() if name in alive}
         return Rules({name: kept[name] for name in _reached(kept, self.start)}, self.start)
+
+    def joined(self) -> Rules:
+        """With rules that are called once in place of their calls: libraries see further within one rule."""
+        num_calls = Counter(
+            leaf.name for pattern in self.patterns.values() for leaf in leaves(pattern) if isinstance(leaf, Call)
+        )
+
+        def join(leaf: Chars | Call) -> Pattern:
+            is_single = isinstance(leaf, Call) and num_calls[leaf.name] == 1 and leaf.name != self.start
+            return map_leaves(self.patterns[leaf.name], join) if isinstance(leaf, Call) and is_single else leaf
+
+        kept = [name for name in self.patterns if num_calls[name] != 1 or name == self.start]
+        return Rules({name: map_leaves(self.patterns[name], join) for name in kept}, self.start)
 
     def _productive(self) -> set[str]:
         """The least fixed point."""

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import hashlib
 
+from ensue.errors import InvalidGrammar
 from ensue.guided.llguidance import NAME as BUILT_IN
 from ensue.request import CompiledGrammar
 
+MAX_BYTES = 64 * 2**20
 _LENGTH_BYTES = 4
 
 
 def packed(backend: str, built_in_source: str, data: bytes) -> CompiledGrammar:
+    """
+    Raises:
+        InvalidGrammar: too much to send to a worker.
+    """
+    if len(data) > MAX_BYTES:
+        raise InvalidGrammar(f"The constraint takes more than {MAX_BYTES} bytes when {backend} compiles it.")
     source = built_in_source.encode()
     payload = len(source).to_bytes(_LENGTH_BYTES, "little") + source + data
     digest = hashlib.blake2b(payload, digest_size=16, person=backend.encode()).digest()

@@ -59,6 +59,8 @@ def _answer(inbox: Inbox, answers: BinaryIO, cpu_s: float, memory_bytes: int) ->
             outcome = error
         except (MemoryError, RecursionError):
             outcome = InvalidGrammar("The constraint is too large or nested too deep.")
+        except Exception as error:  # a process's border: it goes on
+            outcome = InvalidGrammar(f"The constraint cannot be compiled: {type(error).__name__}.")
         _lift_limits()
         is_last = _memory_bytes(_RESIDENT) - at_start > MAX_GROWTH_BYTES
         answers.write(answer(outcome, is_last=is_last))

@@ -14,6 +14,7 @@ from ensue.guided.language import language_of
 from ensue.guided.llguidance import LlguidanceBackend, with_options
 from ensue.guided.payload import built_in_form, data_of, packed
 from ensue.guided.render import as_ebnf, as_lark
+from ensue.guided.unroll import shortened, unrolled
 from ensue.guided.vocabulary import BYTES, Vocabulary
 from ensue.request import CompiledGrammar
 
@@ -35,9 +36,9 @@ class XgrammarBackend:
         self._compiler = xgrammar.GrammarCompiler(self._info, max_threads=1, cache_enabled=False)
 
     def compile(self, constraint: Constraint) -> CompiledGrammar:
-        rules = language_of(constraint, NAME)
+        rules = shortened(language_of(constraint, NAME).joined())
         try:
-            data = self._compiler.compile_grammar(as_ebnf(rules)).serialize_json().encode()
+            data = self._compiler.compile_grammar(as_ebnf(unrolled(rules))).serialize_json().encode()
         except RuntimeError:
             raise InvalidGrammar("The constraint is beyond the backend xgrammar.") from None
         grammar = packed(NAME, with_options(as_lark(rules)), data)
