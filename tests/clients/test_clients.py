@@ -83,6 +83,10 @@ def test_openai_retries_what_may_be_retried(client: Client, tmp_path: Path) -> N
         client.run("openai", server, str(worker), script="retries.py")
 
 
+def test_openai_calls_tools(client: Client, server: Server) -> None:
+    client.run("openai", server, script="tools.py")
+
+
 def test_lm_eval_scores_as_its_own_backend(client: Client, tmp_path: Path) -> None:
     folder = tmp_path / "random"
     checkpoints.make(folder, checkpoints.Case("llama", RANDOM))
