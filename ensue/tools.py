@@ -23,7 +23,10 @@ class Tool:
         function: dict[str, Any] = {"name": self.name}
         if self.description is not None:
             function["description"] = self.description
-        return {"type": "function", "function": {**function, "parameters": self.parameters or NO_PARAMETERS}}
+        return {
+            "type": "function",
+            "function": {**function, "parameters": NO_PARAMETERS if self.parameters is None else self.parameters},
+        }
 
 
 NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}

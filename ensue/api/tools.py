@@ -148,7 +148,7 @@ def _tool(value: Any, path: str) -> Tool:
         )
     if function.get("strict") is not None:  # it changes nothing: arguments always satisfy the schema
         Boolean().parse(function["strict"], f"{path}.strict")
-    return Tool(name, description, parameters)
+    return Tool(name, description, parameters or None)  # {} is OpenAI's other word for none
 
 
 def _function(value: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ MESSAGES = [{"role": "user", "content": "Weather?"}]
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS: list[Json] = [
     {"type": "function", "function": {"name": "get", "description": "Look.", "parameters": PARAMETERS}},
-    {"type": "function", "function": {"name": "list", "strict": False}},
+    {"type": "function", "function": {"name": "list", "strict": False, "parameters": {}}},
 ]
 CALL = '<tool_call>\n{"name": "get", "arguments": {"city": "Rome"}}\n</tool_call>'
 TWO = f'{CALL}\n<tool_call>\n{{"name": "list", "arguments": {{}}}}\n</tool_call>'
