@@ -70,6 +70,15 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
             yield connection
 
+    @property
+    def path(self) -> Path | None:
+        """SQLite's file."""
+        return self._path
+
+    def session(self) -> Connection:
+        """A connection on which each statement commits, to be closed; for what a database ties to its sessions."""
+        return self._engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+
     def create_file(self) -> None:
         """Make SQLite's file, readable by its owner alone, where there is none yet, and try a connection to any.
 

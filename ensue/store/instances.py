@@ -1,0 +1,119 @@
+"""Which processes that write a ledger are alive: each holds a lock that dies with it, and anybody may try that lock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from typing import IO, Protocol
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from ensue.store.db import Database
+
+
+class Instance(Protocol):
+    """This process, as others see it."""
+
+    id: str
+
+    def keep(self) -> None:
+        """Take the lock again where the database has dropped it; to be called after each failure of the database.
+
+        Raises:
+            DBAPIError: the database does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let others see that it is gone."""
+        ...
+
+
+def enter(database: Database) -> Instance:
+    """Be alive until `close`, or until the process ends in any way."""
+    instance_id = secrets.token_hex(8)
+    path = database.path
+    return _SessionLock(database, instance_id) if path is None else _FileLock(path, instance_id)
+
+
+def is_alive(database: Database, instance_id: str) -> bool:
+    """True also for this process's own."""
+    path = database.path
+    return _is_session_alive(database, instance_id) if path is None else _is_file_locked(_lock_path(path, instance_id))
+
+
+class _FileLock:
+    """Beside SQLite's file, as all its writers are on one machine."""
+
+    def __init__(self, database_path: Path, instance_id: str) -> None:
+        self.id = instance_id
+        self._path = _lock_path(database_path, instance_id)
+        unseen = self._path.with_name(f".{self._path.name}")
+        self._file: IO[bytes] = open(os.open(unseen, os.O_CREAT | os.O_RDWR, 0o600), "wb")  # noqa: SIM115 - as long as it lives
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        unseen.rename(self._path)  # only once it is locked: a file that is seen unlocked says that its owner is dead
+
+    def keep(self) -> None:
+        """The kernel drops no lock."""
+
+    def close(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+
+
+def _lock_path(database_path: Path, instance_id: str) -> Path:
+    return database_path.with_name(f"{database_path.name}-instance-{instance_id}")
+
+
+def _is_file_locked(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+class _SessionLock:
+    """PostgreSQL's, which ends with the connection that took it."""
+
+    def __init__(self, database: Database, instance_id: str) -> None:
+        self.id = instance_id
+        self._database = database
+        self._connection = self._lock()
+
+    def keep(self) -> None:
+        try:
+            self._connection.execute(text("SELECT 1"))
+        except DBAPIError:
+            self._connection.close()
+            self._connection = self._lock()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _lock(self) -> Connection:
+        connection = self._database.session()
+        connection.detach()  # from the pool, so that to close it is to end the session
+        connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": _number(self.id)})
+        return connection
+
+
+def _is_session_alive(database: Database, instance_id: str) -> bool:
+    with database.session() as connection:
+        number = {"number": _number(instance_id)}
+        if connection.execute(text("SELECT pg_try_advisory_lock(:number)"), number).scalar_one():
+            connection.execute(text("SELECT pg_advisory_unlock(:number)"), number)
+            return False
+    return True
+
+
+def _number(instance_id: str) -> int:
+    """PostgreSQL knows locks by 64 bits with a sign."""
+    return int.from_bytes(bytes.fromhex(instance_id), signed=True)
