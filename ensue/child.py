@@ -37,6 +37,7 @@ class ProcessSettings:
     socket_path: str  # of the engine worker
     listen_fd: int | None = None  # the API's listening socket, inherited
     is_terminal: bool = False  # whether a person reads what the supervisor prints
+    is_ephemeral: bool = False  # serves one command without keys, and keeps nothing
 
 
 EventKind = Literal["phase", "listening", "ready", "key", "fatal"]

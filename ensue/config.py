@@ -83,6 +83,9 @@ class StoreConfig:
     """Where keys and usage are kept."""
 
     database_url: str | None = setting(None, "sqlite: or postgresql: URL; default: SQLite in the data folder")
+    ledger_retention_days: int | None = setting(
+        None, "Days that the ledger's rows are kept; default: for ever. The sums by day stay", low=1, high=36_500
+    )
 
 
 DEFAULT_JWT_ALGORITHMS = ("RS256", "ES256")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -42,6 +42,11 @@ TABLE = (
     Metric("guided_cache_misses_total", "counter", "Constraints that had to be proved"),
     Metric("guided_refusals_total", "counter", "Proofs that ended with a refusal"),
     Metric("guided_prover_kills_total", "counter", "Times that the prover was killed at a constraint"),
+    Metric("ledger_rows_total", "counter", "Requests written to the ledger", ()),
+    Metric("ledger_batches_total", "counter", "Transactions of the ledger that were committed", ()),
+    Metric("ledger_failures_total", "counter", "Transactions of the ledger that failed, to be tried again", ()),
+    Metric("ledger_pending", "gauge", "Changes that are yet to be written to the ledger", ()),
+    Metric("ledger_lag_seconds", "gauge", "Age of the oldest of these changes", ()),
     Metric("engine_ready", "gauge", "1 while the engine makes progress"),
     Metric("running_sequences", "gauge", "Sequences that hold a slot of the engine"),
     Metric("waiting_sequences", "gauge", "Sequences that wait for a slot"),
@@ -63,6 +68,8 @@ class Metrics:
         self._metrics = {metric.name: self._make(metric) for metric in TABLE}
         self._prover_totals: dict[str, dict[str, int]] = {}
         self._engine_totals: dict[str, EngineStats] = {}
+        self._ledger_totals: dict[str, int] = {}
+        self._sources: list[Callable[[], None]] = []
         self._metrics["build_info"].labels(__version__).set(1)
 
     def _make(self, metric: Metric) -> Any:
@@ -118,6 +125,22 @@ class Metrics:
             self._metrics[name].labels(model).inc(total - before.get(name, 0))
         before.update(totals)
 
+    def observe_ledger(self, totals: Mapping[str, int], *, num_pending: int, lag_s: float) -> None:
+        """Take over what the ledger counted.
+
+        Args:
+            totals: since the start, by the metric's name.
+        """
+        for name, total in totals.items():
+            self._metrics[name].inc(total - self._ledger_totals.get(name, 0))
+        self._ledger_totals.update(totals)
+        self._metrics["ledger_pending"].set(num_pending)
+        self._metrics["ledger_lag_seconds"].set(lag_s)
+
+    def add_source(self, observe: Callable[[], None]) -> None:
+        """Have this called before the metrics are shown."""
+        self._sources.append(observe)
+
     def _count_engine(self, model: str, stats: EngineStats) -> None:
         """Add what is new; a restarted worker counts from zero again, our counters go on."""
         before = self._engine_totals.get(model, EngineStats())
@@ -133,4 +156,6 @@ class Metrics:
 
     def render(self) -> tuple[bytes, str]:
         """The exposition text and its content type."""
+        for observe in self._sources:
+            observe()
         return generate_latest(self._registry), CONTENT_TYPE_LATEST

@@ -13,11 +13,13 @@ import uvloop
 from ensue.api.app import create_app
 from ensue.api.auth import TokenAuthenticator
 from ensue.api.jwks import Jwks
+from ensue.api.ledger import LedgerAccountant
 from ensue.api.server import serve
+from ensue.build.ledger import OpenLedger
 from ensue.build.store import open_database
 from ensue.build.vocabulary import vocabulary_of
 from ensue.child import Event, EventWriter, ProcessSettings
-from ensue.config import JwtConfig, LimitsConfig, ServerConfig, StoreConfig, check_jwt
+from ensue.config import JwtConfig, LimitsConfig, ServerConfig, check_jwt
 from ensue.engine.client import EngineClient
 from ensue.engine.fake import FakeEngine
 from ensue.errors import ConfigError, InvalidRequest, ModelError
@@ -28,6 +30,7 @@ from ensue.model.config import load_sampling_defaults
 from ensue.sampling_params import SamplingParams
 from ensue.served_models import ServedModel, ServedModels
 from ensue.store.audit import FILE_NAME, AuditLog
+from ensue.store.db import Database
 from ensue.store.key_admin import KeyAdmin
 from ensue.store.keys import KeyStore
 from ensue.store.refusals import RefusalLog
@@ -49,7 +52,10 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
     assert settings.listen_fd is not None
     progress = _Progress(settings, events)
     tokenizer = Tokenizer.from_folder(Path(settings.model.folder))
-    keys = None if config.server.no_auth else open_keys(config.server, config.store, settings.is_terminal, events)
+    metrics = Metrics()
+    database = None if settings.is_ephemeral else open_database(config.server, config.store)
+    keys = _open_keys(database, config.server, settings.is_terminal, events)
+    book = None if database is None else OpenLedger(database, config.store.ledger_retention_days, metrics)
     engine = (
         _fake_engine(tokenizer)
         if config.engine.engine == "fake"
@@ -60,7 +66,8 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
     refusals = None if keys is None else RefusalLog(audit)
     key_admin = None if keys is None else KeyAdmin(keys, audit)
     tokens = token_keys(config.jwt)
-    app = create_app(models, keys, Metrics(), config, refusals=refusals, tokens=tokens, key_admin=key_admin)
+    accountants = () if book is None else (LedgerAccountant(book.ledger),)
+    app = create_app(models, keys, metrics, config, accountants, refusals=refusals, tokens=tokens, key_admin=key_admin)
     if isinstance(engine, EngineClient):
         engine.start()
     else:
@@ -73,6 +80,8 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
         for model in models.all():
             if model.prover is not None:
                 await model.prover.close()
+        if book is not None:
+            book.close()
         if keys is not None:
             keys.close()
         if refusals is not None:
@@ -195,14 +204,17 @@ def _fake_engine(tokenizer: Tokenizer) -> FakeEngine:
     return FakeEngine(logits_width=tokenizer.vocab_size)
 
 
-def open_keys(server: ServerConfig, store: StoreConfig, is_terminal: bool, events: EventWriter) -> KeyStore:
-    """The keys of the data folder; where there are none, the first one is made and said or written once.
+def _open_keys(
+    database: Database | None, server: ServerConfig, is_terminal: bool, events: EventWriter
+) -> KeyStore | None:
+    """The keys; where there are none, the first one is made and said or written once. None where nobody needs one.
 
     Raises:
-        StartupError: the database can't be opened or is of a later version.
         ConfigError: the key file can't be read.
     """
-    keys = KeyStore(open_database(server, store))
+    if database is None or server.no_auth:
+        return None
+    keys = KeyStore(database)
     if server.api_key_file is not None:
         keys.add_secret(_read_key(Path(server.api_key_file)), "file")
     else:

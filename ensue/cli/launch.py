@@ -56,10 +56,16 @@ async def _supervise(
 
 
 def child_specs(
-    config: Config, source: ModelSource, runtime: Path, listener: socket.socket, *, is_terminal: bool
+    config: Config,
+    source: ModelSource,
+    runtime: Path,
+    listener: socket.socket,
+    *,
+    is_terminal: bool,
+    is_ephemeral: bool = False,
 ) -> tuple[ChildSpec | None, ChildSpec]:
     """The engine worker (none where the engine is scripted) and the API."""
-    child = ProcessSettings(config, source, str(runtime / "worker.sock"), listener.fileno(), is_terminal)
+    child = ProcessSettings(config, source, str(runtime / "worker.sock"), listener.fileno(), is_terminal, is_ephemeral)
     line = json.dumps(asdict(child)).encode()
     worker = ChildSpec("worker", _command("worker"), line) if config.engine.engine == "native" else None
     reads_files = config.server.tls_cert is not None

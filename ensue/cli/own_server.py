@@ -45,7 +45,7 @@ async def own_server(config: Config) -> AsyncIterator[str]:
         if event.kind == "ready":
             ready.set()
 
-    worker, api = child_specs(config, source, runtime, listener, is_terminal=False)
+    worker, api = child_specs(config, source, runtime, listener, is_terminal=False, is_ephemeral=True)
     running = asyncio.create_task(supervise(worker, api, on_event, config.server.drain_s, stop))
     waiting = asyncio.create_task(ready.wait())
     try:

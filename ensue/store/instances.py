@@ -36,7 +36,11 @@ def enter(database: Database) -> Instance:
     """Be alive until `close`, or until the process ends in any way."""
     instance_id = secrets.token_hex(8)
     path = database.path
-    return _SessionLock(database, instance_id) if path is None else _FileLock(path, instance_id)
+    if path is None:
+        return _SessionLock(database, instance_id)
+    for left_behind in path.parent.glob(_lock_path(path, "*").name):
+        _is_file_locked(left_behind)
+    return _FileLock(path, instance_id)
 
 
 def is_alive(database: Database, instance_id: str) -> bool:
@@ -69,6 +73,7 @@ def _lock_path(database_path: Path, instance_id: str) -> Path:
 
 
 def _is_file_locked(path: Path) -> bool:
+    """Removes one that is not."""
     try:
         with open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -60,6 +60,7 @@ class Ledger:
         self._changed = threading.Condition()  # guards all that follows
         self._waiting: dict[str, _Waiting] = {}
         self._changes = Batch()  # without reservations
+        self._num_in_hand = 0  # that the thread is writing
         self._stats = LedgerStats()
         self._oldest_at: float | None = None  # of the changes that are yet to be written
         self._pause_s = 0.0  # above zero while the database fails
@@ -125,7 +126,7 @@ class Ledger:
 
     @property
     def _num_pending(self) -> int:
-        return len(self._waiting) + len(self._changes.usages) + len(self._changes.settlements)
+        return self._num_in_hand + len(self._waiting) + len(self._changes.usages) + len(self._changes.settlements)
 
     def _note_change(self) -> None:
         if self._oldest_at is None:
@@ -173,8 +174,9 @@ class Ledger:
                 return None
             waiting = _take_some(self._waiting)
             reservations = {request_id: entry.reservation for request_id, entry in waiting.items()}
-            changes = self._changes
-            return Batch(reservations, _take_some(changes.usages), _take_some(changes.settlements)), [*waiting.values()]
+            batch = Batch(reservations, _take_some(self._changes.usages), _take_some(self._changes.settlements))
+            self._num_in_hand = len(batch.reservations) + len(batch.usages) + len(batch.settlements)
+            return batch, [*waiting.values()]
 
     def _is_over(self) -> bool:
         return self._closes_at is not None and time.monotonic() > self._closes_at
@@ -186,6 +188,7 @@ class Ledger:
                 log.warning("the ledger cannot be written", error=type(error).__name__)
             self._pause_s = min(max(FIRST_PAUSE_S, 2 * self._pause_s), LONGEST_PAUSE_S)
             self._stats.num_failures += 1
+            self._num_in_hand = 0
             voids = {i: self._void(reservation, "error", 503) for i, reservation in batch.reservations.items()}
             self._changes = Batch(
                 usages=batch.usages | self._changes.usages,
@@ -196,7 +199,7 @@ class Ledger:
         with self._changed:
             if self._pause_s:
                 log.info("the ledger can be written again")
-            self._pause_s = 0.0
+            self._pause_s, self._num_in_hand = 0.0, 0
             self._stats.num_rows += len(batch.reservations)
             self._stats.num_batches += 1
             self._oldest_at = time.monotonic() if self._num_pending else None
