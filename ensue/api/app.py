@@ -37,14 +37,17 @@ from ensue.api.protocol import (
     ModelObject,
     TokenizeObject,
     TokenizerInfo,
+    UsageList,
 )
 from ensue.api.tokenize import TokenizeEndpoint
+from ensue.api.usage import UsageEndpoint
 from ensue.config import Config
 from ensue.hosts import is_loopback, refuse_open_host
 from ensue.metrics import Metrics
 from ensue.served_models import ServedModels
 from ensue.service.completion import CompletionService
 from ensue.service.tokenization import TokenizationService
+from ensue.store.db import Database
 from ensue.store.key_admin import KeyAdmin
 from ensue.store.keys import KeyStore
 from ensue.store.refusals import RefusalLog
@@ -73,9 +76,10 @@ def create_app(
     refusals: RefusalLog | None = None,
     tokens: TokenAuthenticator | None = None,
     key_admin: KeyAdmin | None = None,
+    usage: Database | None = None,
 ) -> FastAPI:
     """The whole HTTP side. Without `keys` nobody needs one. Every generation passes the accountants, in their order.
-    Keys are managed by HTTP where there is a `key_admin`.
+    Keys are managed by HTTP where there is a `key_admin`, and usage is read from the database `usage`.
 
     Raises:
         ConfigError: no keys on an address that others reach.
@@ -90,6 +94,9 @@ def create_app(
     if keys is not None and key_admin is not None:
         for spec in _admin_routes(KeysEndpoint(keys, key_admin, config.limits), AuditEndpoint(key_admin.audit)):
             _add(app, spec, gate)
+    if keys is not None and usage is not None:
+        path, endpoint = "/admin/usage", UsageEndpoint(usage)
+        _add(app, RouteSpec("GET", path, endpoint.list, needs("admin"), answer=UsageList), gate)
     error_handlers.install(app)
     app.add_middleware(ContextMiddleware, metrics=metrics)
     check_policies(app)

@@ -24,6 +24,8 @@ from ensue.api.protocol import (
     ModelObject,
     TokenizeObject,
     TokenizerInfo,
+    UsageList,
+    UsageSum,
 )
 
 REF = "#/components/schemas/{name}"
@@ -41,6 +43,8 @@ ANSWERS = (
     KeyList,
     AuditObject,
     AuditList,
+    UsageSum,
+    UsageList,
     ErrorObject,
 )
 

@@ -220,6 +220,26 @@ class KeyList(msgspec.Struct, frozen=True, kw_only=True):
     data: list[KeyObject]
 
 
+class UsageSum(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of /admin/usage; of day, key and model it has what it was asked by."""
+
+    object: Literal["usage_sum"] = "usage_sum"
+    day: str | msgspec.UnsetType = msgspec.UNSET
+    key_id: str | msgspec.UnsetType | None = msgspec.UNSET  # null: no key was needed
+    key_name: str | msgspec.UnsetType | None = msgspec.UNSET
+    model: str | msgspec.UnsetType = msgspec.UNSET
+    requests: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class UsageList(msgspec.Struct, frozen=True, kw_only=True):
+    object: Literal["list"] = "list"
+    data: list[UsageSum]
+
+
 class AuditObject(msgspec.Struct, frozen=True, kw_only=True):
     object: Literal["audit_record"] = "audit_record"
     number: int

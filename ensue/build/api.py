@@ -67,7 +67,17 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
     key_admin = None if keys is None else KeyAdmin(keys, audit)
     tokens = token_keys(config.jwt)
     accountants = () if book is None else (LedgerAccountant(book.ledger),)
-    app = create_app(models, keys, metrics, config, accountants, refusals=refusals, tokens=tokens, key_admin=key_admin)
+    app = create_app(
+        models,
+        keys,
+        metrics,
+        config,
+        accountants,
+        refusals=refusals,
+        tokens=tokens,
+        key_admin=key_admin,
+        usage=database,
+    )
     if isinstance(engine, EngineClient):
         engine.start()
     else:

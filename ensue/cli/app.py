@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ensue import __version__
-from ensue.cli import audit
+from ensue.cli import audit, usage
 from ensue.cli.complete import complete
 from ensue.cli.serve import serve
 from ensue.cli.settings import with_settings
@@ -41,3 +41,4 @@ app.command()(with_settings(serve))
 app.command()(complete)
 app.command()(warm)
 app.add_typer(audit.app)
+app.add_typer(usage.app)

@@ -17,7 +17,7 @@ Dimension = Literal["day", "key", "model"]
 DIMENSIONS: tuple[Dimension, ...] = ("day", "key", "model")
 PURGE_CHUNK = 1000  # rows of one transaction: others write in between
 
-_SUMS = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens")
+SUMS = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens")
 _COLUMNS: dict[Dimension, Any] = {
     "day": usage_by_day.c.day,
     "key": usage_by_day.c.key_id,
@@ -80,12 +80,12 @@ def spent(connection: Connection, key_id: str, now: float) -> Spent:
     return Spent(*(int(number or 0) for number in found))
 
 
-def usage(connection: Connection, wanted: Wanted) -> list[UsageRow]:
-    """The sums in the order of what they were asked by."""
+def usage(connection: Connection, wanted: Wanted, max_rows: int | None = None) -> list[UsageRow]:
+    """The sums in the order of what they were asked by, the first so many."""
     columns = [_COLUMNS[dimension] for dimension in wanted.by]
-    sums = [func.sum(usage_by_day.c[name]) for name in _SUMS]
+    sums = [func.sum(usage_by_day.c[name]) for name in SUMS]
     query = select(*columns, *sums).where(_is_wanted(wanted)).group_by(*columns).order_by(*columns)
-    rows = connection.execute(query).all()
+    rows = connection.execute(query.limit(max_rows)).all()
     names = _names(connection) if "key" in wanted.by else {}
     return [_usage_row(row, wanted.by, names) for row in rows if row[len(columns)] is not None]
 

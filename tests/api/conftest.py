@@ -130,14 +130,14 @@ async def make_api(
         server: ServerConfig | None = None,
         limits: LimitsConfig | None = None,
         accountants: Sequence[Accountant] = (),
+        usage: Database | None = None,
         **more: Any,
     ) -> Api:
         engine = engine or says(" one two three four five six seven")
         config = Config(server=server or ServerConfig(), limits=limits or LimitsConfig())
         admin = None if keys is None else KeyAdmin(keys, AuditLog(tmp_path / "audit.jsonl"))
-        app = create_app(
-            make_models(engine, config.limits, **more), keys, Metrics(), config, accountants, key_admin=admin
-        )
+        models = make_models(engine, config.limits, **more)
+        app = create_app(models, keys, Metrics(), config, accountants, key_admin=admin, usage=usage)
         transport = httpx2.ASGITransport(app)
         clients.append(httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000"))
         return Api(clients[-1], engine)

@@ -1,0 +1,57 @@
+"""`ensue usage`: what was used, read on the server's host, and rows of the ledger purged."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ensue.errors import ConfigError
+
+app = typer.Typer(name="usage", help="Show what was used; purge the ledger.", invoke_without_command=True)
+
+DataDir = Annotated[str | None, typer.Option("--data-dir", help="Folder of the server's data.", show_default="./.data")]
+DatabaseUrl = Annotated[str | None, typer.Option("--database-url", help="Where it is, if not in that folder.")]
+
+
+@app.callback()
+def show(
+    context: typer.Context,
+    *,
+    by: Annotated[list[str] | None, typer.Option("--by", help="day, key, model (repeatable); default: all.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day, as 2026-01-31; UTC.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day; it counts, too.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Id of a key.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Canonical name of a model.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Show requests and tokens by day, key and model."""
+    given = {"by": ",".join(by) if by else None, "from": first, "to": last, "key": key, "model": model}
+    parameters = {name: value for name, value in given.items() if value is not None}
+    if context.invoked_subcommand is not None:
+        if parameters or as_json or as_csv or data_dir or database_url:
+            raise ConfigError(f"Options of `ensue usage {context.invoked_subcommand}` stand after it.")
+        return
+    if as_json and as_csv:
+        raise ConfigError("--json and --csv cannot both be had.")
+    from ensue.cli import usage_acts
+    from ensue.cli.place import Place
+
+    usage_acts.show(Place(data_dir, database_url), parameters, "json" if as_json else "csv" if as_csv else "table")
+
+
+@app.command()
+def purge(
+    *,
+    before: Annotated[str, typer.Option("--before", help="The first day whose rows are kept, as 2026-01-31; UTC.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Delete the ledger's rows of earlier days; the sums that `ensue usage` shows stay."""
+    from ensue.cli import usage_acts
+    from ensue.cli.place import Place
+
+    usage_acts.purge_before(Place(data_dir, database_url), before)

@@ -1,0 +1,77 @@
+"""What is behind `ensue usage`, and too slow to import for `--help`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ensue.cli.place import Place, database_of
+from ensue.errors import ConfigError, InvalidRequest
+from ensue.store import instances
+from ensue.store.ledger_rows import recover
+from ensue.store.usage import SUMS, Dimension, UsageRow, Wanted, purge
+from ensue.store.usage_report import as_csv, as_dict, parse_day, parse_wanted, read_report
+
+NUMBERS = (*SUMS, "total_tokens")
+WIDTH_OF_A_FILE = 240
+
+
+def show(place: Place, parameters: Mapping[str, str], form: Literal["json", "csv", "table"]) -> None:
+    """Requests of servers that were killed, and not started again since, count as far as they are known."""
+    wanted = _wanted(parameters)
+    with database_of(place) as database:
+        recover(database, lambda instance_id: instances.is_alive(database, instance_id), int(time.time()))
+        rows = read_report(database, wanted)
+    if form == "json":
+        sys.stdout.write(json.dumps([as_dict(row, wanted.by) for row in rows], indent=2) + "\n")
+    elif form == "csv":
+        sys.stdout.write(as_csv(rows, wanted.by))
+    else:
+        _print_table(rows, wanted.by)
+
+
+def purge_before(place: Place, before: str) -> None:
+    try:
+        day = parse_day(before)
+    except ValueError:
+        raise ConfigError(f"--before must be a day like 2026-01-31, not {before!r}.") from None
+    with database_of(place) as database:
+        num_purged = purge(database, day)
+    sys.stdout.write(f"Purged {num_purged} rows of days before {day}. The sums by day stay.\n")
+
+
+def _wanted(parameters: Mapping[str, str]) -> Wanted:
+    try:
+        return parse_wanted(parameters)
+    except InvalidRequest as error:
+        raise ConfigError(f"--{error.message}") from None
+
+
+def _print_table(rows: Sequence[UsageRow], by: Sequence[Dimension]) -> None:
+    """A row a sum, and one for all."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=len(rows) > 1)
+    for number, dimension in enumerate(by):
+        table.add_column(dimension, "total" if number == 0 else "", overflow="fold")
+    for name in NUMBERS:
+        total = sum(getattr(row, name) for row in rows)
+        table.add_column(name.removesuffix("_tokens"), f"{total:,}", justify="right")
+    for row in rows:
+        numbers = (f"{getattr(row, name):,}" for name in NUMBERS)
+        table.add_row(*(Text(_shown(row, dimension)) for dimension in by), *numbers)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+    console.print(table if rows else "Nothing was used.")
+
+
+def _shown(row: UsageRow, dimension: Dimension) -> str:
+    if dimension == "day":
+        return str(row.day)
+    if dimension == "model":
+        return str(row.model)
+    return f"{row.key_name} ({row.key_id})" if row.key_name else row.key_id or "without a key"

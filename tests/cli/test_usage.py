@@ -1,0 +1,89 @@
+"""`ensue usage`: what was used, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ensue.outputs import Usage
+from ensue.store.db import Database, sqlite_url
+from ensue.store.migrate import upgrade
+from tests.store.ledger_tools import DAY, NOON, batch, reservation, rows, settlement, write
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """With two settled requests, and one of a server that was killed."""
+    database = Database(sqlite_url(tmp_path / "ensue.db"))
+    upgrade(database)
+    old = reservation(1, key_id=None, created_at=NOON - DAY)
+    write(database, batch(old, reservation(2), reservation(3), settlement(1), settlement(2, Usage(1200, 34))))
+    write(database, batch(r3=Usage(7, 1)))
+    yield database
+    database.close()
+
+
+def usage(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ensue", "usage", *arguments, "--data-dir", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
+
+
+def test_people_get_a_table_with_a_total(database: Database, tmp_path: Path) -> None:
+    lines = usage(tmp_path).stdout.splitlines()
+    assert lines[0].split() == ["day", "key", "model", "requests", "prompt", "cached", "completion", "total"]
+    assert lines[1].split() == ["2026-03-09", "without", "a", "key", "tiny", "1", "10", "4", "5", "15"]
+    assert lines[2].split() == ["2026-03-10", "key_a", "tiny", "2", "1,207", "0", "35", "1,242"]
+    assert lines[3].split() == ["total", "3", "1,217", "4", "40", "1,257"]
+    assert rows(database)["req_3"].finish == "lost"
+
+
+def test_programs_get_json_or_csv(database: Database, tmp_path: Path) -> None:
+    asked = ("--by", "key", "--from", "2026-03-10", "--to", "2026-03-10", "--key", "key_a", "--model", "tiny")
+    (row,) = json.loads(usage(tmp_path, "--json", *asked).stdout)
+    assert (row["key_id"], row["requests"], row["total_tokens"]) == ("key_a", 2, 1242)
+    header, line = usage(tmp_path, "--csv", *asked).stdout.splitlines()
+    assert dict(zip(header.split(","), line.split(","), strict=True))["total_tokens"] == "1242"
+
+
+def test_a_purge_leaves_the_sums(database: Database, tmp_path: Path) -> None:
+    before = usage(tmp_path, "--json").stdout
+    assert "Purged 1 rows of days before 2026-03-10" in usage(tmp_path, "purge", "--before", "2026-03-10").stdout
+    assert set(rows(database)) == {"req_2", "req_3"}
+    assert usage(tmp_path, "--json").stdout == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--by", "user"), "--by must be some of day, key, model"),
+        (("--from", "today"), "--from must be a day like 2026-01-31"),
+        (("--json", "--csv"), "cannot both be had"),
+        (("--json", "purge", "--before", "2026-03-10"), "Options of `ensue usage purge` stand after it"),
+        (("purge", "--before", "today"), "--before must be a day like 2026-01-31"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(
+    database: Database, tmp_path: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    done = usage(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_without_a_database_is_said(tmp_path: Path) -> None:
+    done = usage(tmp_path)
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert "There is no database" in done.stderr
+
+
+def test_an_empty_ledger_is_said(tmp_path: Path) -> None:
+    database = Database(sqlite_url(tmp_path / "ensue.db"))
+    upgrade(database)
+    database.close()
+    assert usage(tmp_path).stdout == "Nothing was used.\n"
