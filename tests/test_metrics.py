@@ -30,6 +30,18 @@ def test_requests_tokens_and_times_are_counted() -> None:
     assert value(metrics, 'ensue_time_to_first_token_seconds_bucket{le="0.025",model="m"}') == 1
 
 
+def test_times_told_together_are_counted_as_if_told_singly() -> None:
+    together, singly = Metrics(), Metrics()
+    gaps = [0.001, 0.0011, 0.01, 0.3, 99.0]
+    together.next_tokens("m", gaps)
+    for gap in gaps:
+        singly.next_tokens("m", [gap])
+    for name, count in {'bucket{le="0.001",': 1, 'bucket{le="0.01",': 3, 'bucket{le="+Inf",': 5, "count{": 5}.items():
+        sample = f'ensue_inter_token_seconds_{name}model="m"}}'
+        assert value(together, sample) == value(singly, sample) == count
+    assert value(together, 'ensue_inter_token_seconds_sum{model="m"}') == pytest.approx(sum(gaps))
+
+
 def test_engine_counters_go_on_when_the_engine_starts_again() -> None:
     metrics = Metrics()
     for steps in (10, 25, 3, 4):

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ensue import __version__
 from ensue.api import error_handlers, openapi
@@ -155,7 +156,17 @@ def _add(app: FastAPI, spec: RouteSpec, gate: Gate) -> None:
     )
     route = app.router.routes[-1]
     assert isinstance(route, APIRoute)
-    route.app = Guard(route.app, gate, spec.policy)
+    route.app = Guard(_plain(spec.endpoint), gate, spec.policy)
+
+
+def _plain(endpoint: Endpoint) -> ASGIApp:
+    """An endpoint that takes a request and returns a response has no use for the framework's dependencies."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return app
 
 
 def check_policies(app: FastAPI) -> None:

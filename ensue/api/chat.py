@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from ensue.api.bodies import ChatBody
 from ensue.api.generation import AnswerHead, AnswerWriter, GenerationEndpoint, ShownUsage
@@ -23,6 +23,7 @@ from ensue.api.protocol import (
     UsageObject,
     given,
 )
+from ensue.api.sse import EventTemplate, event
 from ensue.api.tool_calls import CallReader
 from ensue.guided.tool_grammar import ToolUse
 from ensue.served_models import ServedModel
@@ -43,6 +44,7 @@ class ChatWriter(AnswerWriter):
             tools: what answers may call; None: their texts are just texts.
         """
         self._head = head
+        self._template = EventTemplate(self._chunk([], UNSET))
         self._echoed = echoed
         self._tools = tools
         self._readers: dict[int, CallReader] = {}  # of choices
@@ -62,7 +64,7 @@ class ChatWriter(AnswerWriter):
             prompt_token_ids=given(first.prompt_token_ids),
         )
 
-    def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[msgspec.Struct]:
+    def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[bytes]:
         if delta.index not in self._begun:
             yield from self._opening(delta, usage)
         if self._tools is None:
@@ -70,10 +72,10 @@ class ChatWriter(AnswerWriter):
         else:
             yield from self._news_with_calls(delta, usage, self._tools)
 
-    def last_event(self, usage: UsageObject) -> msgspec.Struct:
-        return self._chunk(None, usage)
+    def last_event(self, usage: UsageObject) -> bytes:
+        return self._template.event(None, usage)
 
-    def _news_with_calls(self, delta: ChoiceDelta, usage: ShownUsage, tools: ToolUse) -> Iterable[msgspec.Struct]:
+    def _news_with_calls(self, delta: ChoiceDelta, usage: ShownUsage, tools: ToolUse) -> Iterable[bytes]:
         """A text may bring several pieces of news, the last of which has its tokens, or none; then its tokens wait."""
         reader = self._readers.setdefault(delta.index, CallReader(tools))
         is_last = delta.finish_reason is not None
@@ -84,12 +86,12 @@ class ChatWriter(AnswerWriter):
             return
         *first, last = messages or [DeltaObject()]
         for message in first:
-            yield self._chunk(ChatChunkChoice(delta.index, message), usage)
+            yield self._template.event(ChatChunkChoice(delta.index, message), usage)
         whole = joined(untold)
         reason = None if whole.finish_reason is None else reader.finish_reason(whole.finish_reason)
         yield self._news(last, replace(whole, finish_reason=reason), usage)
 
-    def _news(self, message: DeltaObject, delta: ChoiceDelta, usage: ShownUsage) -> ChatChunkObject:
+    def _news(self, message: DeltaObject, delta: ChoiceDelta, usage: ShownUsage) -> bytes:
         choice = ChatChunkChoice(
             delta.index,
             message,
@@ -98,16 +100,16 @@ class ChatWriter(AnswerWriter):
             delta.stop_reason,
             given(delta.token_ids),
         )
-        return self._chunk(choice, usage)
+        return self._template.event(choice, usage)
 
-    def _opening(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[ChatChunkObject]:
+    def _opening(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[bytes]:
         """What comes before a choice's own text; the prompt's part rides on the answer's first event."""
         is_first = not self._begun
         self._begun.add(delta.index)
         role = ChatChunkChoice(delta.index, DeltaObject(role="assistant", content=""))
-        yield self._chunk(role, usage, delta if is_first else None)
+        yield event(self._chunk([role], usage, delta)) if is_first else self._template.event(role, usage)
         if self._echoed:
-            yield self._chunk(ChatChunkChoice(delta.index, DeltaObject(content=self._echoed)), usage)
+            yield self._template.event(ChatChunkChoice(delta.index, DeltaObject(content=self._echoed)), usage)
 
     def _choice(self, choice: FinishedChoice) -> ChatChoiceObject:
         message, reason = MessageObject(content=self._echoed + choice.text), choice.finish_reason
@@ -125,7 +127,7 @@ class ChatWriter(AnswerWriter):
         )
 
     def _chunk(
-        self, choice: ChatChunkChoice | None, usage: ShownUsage, prompt: ChoiceDelta | None = None
+        self, choices: list[ChatChunkChoice], usage: ShownUsage, prompt: ChoiceDelta | None = None
     ) -> ChatChunkObject:
         head = self._head
         return ChatChunkObject(
@@ -133,7 +135,7 @@ class ChatWriter(AnswerWriter):
             created=head.created,
             model=head.model,
             system_fingerprint=head.fingerprint,
-            choices=[] if choice is None else [choice],
+            choices=choices,
             usage=usage,
             prompt_logprobs=UNSET if prompt is None else given(prompt.prompt_logprobs),
             prompt_token_ids=UNSET if prompt is None else given(prompt.prompt_token_ids),

@@ -11,6 +11,7 @@ from ensue.api.bodies import CompletionBody
 from ensue.api.generation import AnswerHead, AnswerWriter, GenerationEndpoint, ShownUsage
 from ensue.api.params import Caller, completion_request
 from ensue.api.protocol import ChoiceObject, CompletionObject, UsageObject, given
+from ensue.api.sse import EventTemplate
 from ensue.served_models import ServedModel
 from ensue.service.choice import ChoiceDelta
 from ensue.service.completion import FinishedChoice
@@ -22,15 +23,16 @@ class CompletionWriter(AnswerWriter):
 
     def __init__(self, head: AnswerHead) -> None:
         self._head = head
+        self._template = EventTemplate(self._object([], msgspec.UNSET))
 
     def whole(self, choices: Sequence[FinishedChoice], usage: UsageObject) -> msgspec.Struct:
         return self._object([_whole(choice) for choice in choices], usage)
 
-    def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[msgspec.Struct]:
-        yield self._object([_news(delta)], usage)
+    def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[bytes]:
+        return (self._template.event(_news(delta), usage),)
 
-    def last_event(self, usage: UsageObject) -> msgspec.Struct:
-        return self._object([], usage)
+    def last_event(self, usage: UsageObject) -> bytes:
+        return self._template.event(None, usage)
 
     def _object(self, choices: list[ChoiceObject], usage: ShownUsage) -> CompletionObject:
         head = self._head

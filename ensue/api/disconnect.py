@@ -18,20 +18,30 @@ class ClientDisconnected(Exception):
 async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the client goes away. The body must have been read.
 
+    The work is done by the calling task: a request has one task more than it would have without this, not two.
+
     Raises:
         ClientDisconnected: before the work was done.
     """
-    working = asyncio.create_task(work)
+    task = asyncio.current_task()
+    assert task is not None
+    num_cancelling, is_gone = task.cancelling(), False
+
+    def leave(watching: asyncio.Task[None]) -> None:
+        nonlocal is_gone
+        if not watching.cancelled():
+            is_gone = True
+            task.cancel()
+
     watching = asyncio.create_task(_until_disconnect(receive))
+    watching.add_done_callback(leave)
     try:
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnected
-        return working.result()
+        return await work
     finally:
-        working.cancel()
+        watching.remove_done_callback(leave)
         watching.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
+        if is_gone and task.uncancel() <= num_cancelling:  # else somebody else has cancelled the task, too
+            raise ClientDisconnected
 
 
 async def _until_disconnect(receive: Receive) -> None:

@@ -6,10 +6,11 @@ nothing of what was given. Knows no particular field.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Protocol, TypeVar
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 from ensue.errors import InvalidRequest
 
@@ -212,18 +213,25 @@ def param(kind: Kind, default: Any, help: str, *, neutral: tuple[Any, ...] = ())
     return field(default=default, metadata={"kind": kind, "help": help, "neutral": neutral})
 
 
+def declared(body: type[Any]) -> Mapping[str, Field[Any]]:
+    """The fields of a body by their names."""
+    return _declared(cast(Hashable, body))
+
+
+@functools.cache
+def _declared(body: Any) -> Mapping[str, Field[Any]]:
+    return {f.name: f for f in fields(body)}
+
+
 def parse_body(body: type[T], raw: Mapping[str, Any]) -> T:
     """Read the fields of a body; names that it doesn't have are the caller's to judge.
 
     Raises:
         InvalidRequest: a bad value.
     """
+    known = declared(body)
     return body(
-        **{
-            f.name: f.metadata["kind"].parse(raw[f.name], f.name)
-            for f in fields(body)  # type: ignore[arg-type]
-            if raw.get(f.name) is not None
-        }
+        **{name: f.metadata["kind"].parse(raw[name], name) for name, f in known.items() if raw.get(name) is not None}
     )
 
 
@@ -234,8 +242,8 @@ def asks_for_nothing(value: Any, neutral: Collection[Any]) -> bool:
 
 def is_set(body: Any, name: str) -> bool:
     """Whether a field of a body asks for something else than its default."""
-    declared = next(f for f in fields(body) if f.name == name)
-    return not asks_for_nothing(getattr(body, name), (declared.default, *declared.metadata["neutral"]))
+    own, value = declared(type(body))[name], getattr(body, name)
+    return value is not own.default and not asks_for_nothing(value, (own.default, *own.metadata["neutral"]))
 
 
 def schema_of(body: type[Any], required: Sequence[str]) -> Schema:

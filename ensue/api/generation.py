@@ -20,7 +20,7 @@ from ensue.api.context import context_of
 from ensue.api.disconnect import unless_disconnected
 from ensue.api.params import Caller, StreamOptions, read_body, stream_options
 from ensue.api.protocol import PromptTokensDetails, UsageObject
-from ensue.api.sse import EventStream, event
+from ensue.api.sse import EventStream
 from ensue.api.work import Work
 from ensue.config import Config
 from ensue.errors import RequestTimeout
@@ -53,11 +53,11 @@ class AnswerWriter(ABC):
         """An answer that is not streamed."""
 
     @abstractmethod
-    def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[msgspec.Struct]:
+    def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[bytes]:
         """The events that tell one piece of news."""
 
     @abstractmethod
-    def last_event(self, usage: UsageObject) -> msgspec.Struct:
+    def last_event(self, usage: UsageObject) -> bytes:
         """The event without choices that tells the usage."""
 
 
@@ -129,12 +129,13 @@ def warning_headers(warnings: Sequence[str]) -> dict[str, str]:
 async def _events(completion: Completion, writer: AnswerWriter, options: StreamOptions) -> AsyncIterator[bytes]:
     """The events of each piece of news, and one for the usage where it is wanted."""
     without_usage = None if options.include_usage else msgspec.UNSET
-    async for delta in completion:
+    while news := await completion.next():
         usage = _usage(completion.usage) if options.continuous_usage_stats else without_usage
-        for value in writer.events(delta, usage):
-            yield event(value)
+        for delta in news:
+            for event in writer.events(delta, usage):
+                yield event
     if options.include_usage:
-        yield event(writer.last_event(_usage(completion.usage)))
+        yield writer.last_event(_usage(completion.usage))
 
 
 def _caller(key: ApiKey | None) -> Caller:

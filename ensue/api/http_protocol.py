@@ -15,6 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from ensue.api import chunks
 from ensue.api.context import OPENAI_VERSION
 from ensue.api.protocol import ErrorDetail, ErrorObject
 from ensue.config import LimitsConfig
@@ -122,6 +123,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._phase = _Phase.BODY
         self._num_unseen_bytes = 0
         super().on_headers_complete()
+        if self.cycle is not None:
+            chunks.offer(self.cycle)
         self._await_receipt(self._limits.body_timeout_s)
 
     def on_message_complete(self) -> None:

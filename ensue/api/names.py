@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
-from dataclasses import fields
 from typing import Any, Literal
 
 from ensue.api.bodies import STREAM_OPTIONS, Body, GenerationBody
-from ensue.api.fields import asks_for_nothing, is_set
+from ensue.api.fields import asks_for_nothing, declared, is_set
 from ensue.api.messages import EMPTY_KEYS, KEYS
 from ensue.errors import UnknownParameter, UnsupportedParameter, shown
 
@@ -18,7 +17,7 @@ Policy = Literal["refuse", "warn"]
 
 def served(body: type[Body]) -> frozenset[str]:
     """The fields of a body."""
-    return frozenset(f.name for f in fields(body))
+    return frozenset(declared(body))
 
 
 def known(body: type[Body]) -> frozenset[str]:

@@ -11,6 +11,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ensue.api.chunks import Write, writer_of
 from ensue.api.disconnect import unless_disconnected
 from ensue.api.error_handlers import body_of, draining, internal_error
 from ensue.errors import RequestError, RequestTimeout
@@ -18,11 +19,31 @@ from ensue.errors import RequestError, RequestTimeout
 DONE = b"data: [DONE]\n\n"
 HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
+_ENCODE = msgspec.json.Encoder().encode
+
 log = structlog.get_logger("ensue.api")
 
 
 def event(value: Any) -> bytes:
-    return b"data: " + msgspec.json.encode(value) + b"\n\n"
+    return b"data: %b\n\n" % _ENCODE(value)
+
+
+class EventTemplate:
+    """Events that differ in their choice and usage alone; the rest is encoded once."""
+
+    def __init__(self, empty: msgspec.Struct) -> None:
+        """
+        Args:
+            empty: an event without choices and usage; its choices stand last.
+        """
+        self._start = event(empty).removesuffix(b"]}\n\n")
+        assert self._start.endswith(b'"choices":[')
+
+    def event(self, choice: msgspec.Struct | None, usage: msgspec.Struct | msgspec.UnsetType | None) -> bytes:
+        encoded = b"" if choice is None else _ENCODE(choice)
+        if usage is msgspec.UNSET:
+            return b"%b%b]}\n\n" % (self._start, encoded)
+        return b'%b%b],"usage":%b}\n\n' % (self._start, encoded, _ENCODE(usage))
 
 
 class EventStream(Response):
@@ -47,28 +68,30 @@ class EventStream(Response):
         self._timeout_s = timeout_s
         self._has_started = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await unless_disconnected(receive, self._send_all(send))
+            await unless_disconnected(receive, self._send_all(send, writer_of(scope)))
         except BaseException as error:
             await self._on_close(error)
             if not (self._has_started and isinstance(error, asyncio.CancelledError)):
                 raise
             await _finish(send, draining())  # the server ends, and this stream had its time to drain
 
-    async def _send_all(self, send: Send) -> None:
+    async def _send_all(self, send: Send, write: Write) -> None:
         """What the request held is free before its client knows that it has ended."""
-        failure = await self._send_events(send)
+        failure = await self._send_events(send, write)
         await self._on_close(failure)
         await _finish(send, failure)
 
-    async def _send_events(self, send: Send) -> RequestError | None:
+    async def _send_events(self, send: Send, write: Write) -> RequestError | None:
         """What the stream has to end with; raised where it has not begun."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 async for data in self._events:
-                    await self._start(send)
-                    await _send_body(send, data)
+                    if not self._has_started:
+                        await self._start(send)
+                    if not write(data):
+                        await _send_body(send, data)
         except TimeoutError:
             failure: RequestError = _timed_out()
         except RequestError as error:
@@ -85,9 +108,8 @@ class EventStream(Response):
         return failure
 
     async def _start(self, send: Send) -> None:
-        if not self._has_started:
-            self._has_started = True
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        self._has_started = True
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
 
 async def _finish(send: Send, error: RequestError | None = None) -> None:

@@ -17,9 +17,10 @@ import structlog
 
 from ensue.engine import streams, wire
 from ensue.engine.check import check
+from ensue.engine.output_queue import OutputQueue
 from ensue.engine.wire import Abort, Add, Bye, Failed, Grant, Heartbeat, Hello, Loading, Message, Ready, Step, Stop
-from ensue.errors import EngineDead, Overloaded, RequestError
-from ensue.outputs import EngineInfo, EngineStats, TokenOutput
+from ensue.errors import EngineDead, Overloaded
+from ensue.outputs import EngineInfo, EngineStats
 from ensue.request import GenerationRequest
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.02, 0.5
@@ -245,54 +246,22 @@ class CreditAccount:
             self._unseen.popleft()
 
 
-class ClientGeneration:
-    """The outputs of one request. A slow reader gets fewer, larger ones."""
+class ClientGeneration(OutputQueue):
+    """The outputs of one request."""
 
     def __init__(self, client: EngineClient, handle: int, num_samples: int) -> None:
+        super().__init__(num_samples, lambda: client.forget(handle))
         self._client = client
         self._handle = handle
-        self._num_running = num_samples  # samples whose finish has not been read
-        self._waiting: dict[int, TokenOutput] = {}  # by sample, in the order in which they came
-        self._error: RequestError | None = None
-        self._news = asyncio.Event()
-
-    def __aiter__(self) -> ClientGeneration:
-        return self
-
-    async def __anext__(self) -> TokenOutput:
-        while not self._waiting:
-            if self._error is not None:
-                raise self._error
-            if self._num_running == 0:
-                raise StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
-        output = self._waiting.pop(next(iter(self._waiting)))
-        self._num_running -= output.finish_reason is not None
-        if self._num_running == 0:
-            self._client.forget(self._handle)
-        return output
 
     def stop(self, sample_index: int) -> None:
         self._client.send(Stop(self._handle, sample_index))
 
     async def aclose(self) -> None:
         """Cancel every sample; idempotent, and nothing to do after the last finish."""
-        if self._num_running and self._error is None:
+        if not self.has_ended:
             self.fail(Overloaded("The request was cancelled."))
             self._client.send(Abort(self._handle))
-
-    def put(self, output: TokenOutput) -> None:
-        """Take an output from the worker."""
-        earlier = self._waiting.get(output.sample_index)
-        self._waiting[output.sample_index] = output if earlier is None else earlier.merge(output)
-        self._news.set()
-
-    def fail(self, error: RequestError) -> None:
-        """Raise this after what has come so far."""
-        self._error = error
-        self._client.forget(self._handle)
-        self._news.set()
 
 
 def _draining() -> Overloaded:

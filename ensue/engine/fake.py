@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from ensue.engine.check import check
+from ensue.engine.output_queue import OutputQueue
 from ensue.errors import Overloaded, RequestError
 from ensue.outputs import PROMPT, EngineInfo, EngineStats, FinishReason, Timings, TokenLogprobs, TokenOutput
 from ensue.request import GenerationRequest
@@ -46,15 +47,19 @@ class FakeEngine:
         max_model_len: int = 1024,
         end_token_ids: tuple[int, ...] = (),
         token_delay_s: float = 0.0,
+        step_s: float | None = None,
         error: RequestError | None = None,
         error_after: int = 0,
     ) -> None:
         """
         Args:
+            step_s: from step to step, each of which gives all running requests a token, as an engine worker does;
+                None: tokens are made as they are read, each after `token_delay_s`.
             error: raised by generate() where error_after is 0, else after so many tokens.
         """
         self._script = script
         self._token_delay_s = token_delay_s
+        self._steps = None if step_s is None else _Steps(step_s)
         self._error, self._error_after = error, error_after
         self._is_closed = False
         self._started_at = time.monotonic()
@@ -88,7 +93,7 @@ class FakeEngine:
     def stats(self) -> EngineStats:
         return EngineStats(num_running=len(self.running), num_blocks=self.info.num_blocks)
 
-    async def generate(self, request: GenerationRequest) -> FakeGeneration:
+    async def generate(self, request: GenerationRequest) -> FakeGeneration | SteppedGeneration:
         """Accept the request or raise."""
         if self._is_closed:
             raise _draining()
@@ -99,7 +104,9 @@ class FakeEngine:
         del self.requests[:-MAX_REQUESTS_KEPT]
         generation = FakeGeneration(self, self._outputs(request), self._token_delay_s)
         self.running.add(generation)
-        return generation
+        if self._steps is None:
+            return generation
+        return self._steps.add(generation, request.num_samples, lambda: self.running.discard(generation))
 
     async def close(self, drain_s: float) -> None:
         self._is_closed = True
@@ -110,6 +117,10 @@ class FakeEngine:
             generation.fail(_draining())
 
     def _outputs(self, request: GenerationRequest) -> Iterator[TokenOutput]:
+        is_simple = request.num_samples == 1 and request.beam is None and request.num_prompt_logprobs is None
+        return self._sample(request, 0) if is_simple else self._many_outputs(request)
+
+    def _many_outputs(self, request: GenerationRequest) -> Iterator[TokenOutput]:
         if request.num_prompt_logprobs is not None and len(request.prompt_token_ids) > 1:
             yield _prompt_slice(request)
         samples = [self._sample(request, sample) for sample in range(request.num_samples)]
@@ -127,10 +138,15 @@ class FakeEngine:
             )
             return
         tokens = itertools.cycle(self._script(request, sample))
+        ends = {*request.end_token_ids, *request.stop_token_ids}
+        is_plain = request.num_logprobs is None
         for number, token in enumerate(itertools.islice(tokens, request.max_tokens), start=1):
             if self._error is not None and number > self._error_after:
                 raise self._error
-            finish = _finish(request, token, number)
+            finish = _finish(request, token, number) if token in ends or number == request.max_tokens else None
+            if is_plain and finish is None and number > 1:
+                yield _plain_output(sample, token)
+                continue
             yield TokenOutput(
                 sample,
                 (token,),
@@ -160,13 +176,22 @@ class FakeGeneration:
 
     async def __anext__(self) -> TokenOutput:
         await asyncio.sleep(self._token_delay_s)
+        output = self.next()
+        if output is None:
+            self._engine.running.discard(self)
+            raise StopAsyncIteration
+        return output
+
+    def next(self) -> TokenOutput | None:
+        """The next output; None when all samples have ended."""
         for output in self._outputs:
+            if not self._stopped:
+                return output
             if output.sample_index not in self._ended:
                 return self._shown(output)
         if self._error is not None:
             raise self._error
-        self._engine.running.discard(self)
-        raise StopAsyncIteration
+        return None
 
     def stop(self, sample_index: int) -> None:
         self._stopped.add(sample_index)
@@ -188,12 +213,69 @@ class FakeGeneration:
         return output
 
 
+class SteppedGeneration(OutputQueue):
+    """The outputs of one request as they come from an engine worker: whether or not they are read."""
+
+    def __init__(self, source: FakeGeneration, num_samples: int, on_end: Callable[[], None]) -> None:
+        super().__init__(num_samples, on_end)
+        self._source = source
+        self._num_samples = num_samples
+
+    def step(self) -> bool:
+        """Put a token of each sample; false when there are no more."""
+        try:
+            for _ in range(self._num_samples):
+                output = self._source.next()
+                if output is None:
+                    return False
+                self.put(output)
+        except RequestError as error:
+            self.fail(error)
+            return False
+        return True
+
+    def stop(self, sample_index: int) -> None:
+        self._source.stop(sample_index)
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
+        if not self.has_ended:
+            self.fail(Overloaded("The request was cancelled."))
+
+
+class _Steps:
+    """Steps all running requests together, as long as there are any."""
+
+    def __init__(self, step_s: float) -> None:
+        self._step_s = step_s
+        self._stepped: set[SteppedGeneration] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, source: FakeGeneration, num_samples: int, on_end: Callable[[], None]) -> SteppedGeneration:
+        generation = SteppedGeneration(source, num_samples, on_end)
+        self._stepped.add(generation)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        return generation
+
+    async def _run(self) -> None:
+        while self._stepped:
+            self._stepped -= {generation for generation in self._stepped if not generation.step()}
+            await asyncio.sleep(self._step_s)
+
+
 def _draining() -> Overloaded:
     return Overloaded("The server is shutting down.", code="draining", retry_after_s=5)
 
 
+@functools.lru_cache(4096)
+def _plain_output(sample: int, token: int) -> TokenOutput:
+    """One token of many, made once: the scripted engine should cost less than what it is there to measure."""
+    return TokenOutput(sample, (token,))
+
+
 def _finish(request: GenerationRequest, token: int, number: int) -> FinishReason | None:
-    if number > request.min_tokens and token in (*request.end_token_ids, *request.stop_token_ids):
+    if number > request.min_tokens and (token in request.end_token_ids or token in request.stop_token_ids):
         return FinishReason.STOP
     return FinishReason.LENGTH if number == request.max_tokens else None
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from ensue.errors import GenerationFailed, Overloaded, RequestError, RequestTimeout
 from ensue.outputs import PROMPT, FinishReason, TokenOutput, Usage
@@ -16,7 +17,7 @@ from ensue.service.request import CompletionRequest
 from ensue.text.tokenizer import Tokenizer
 
 
-class News(NamedTuple):
+class News(msgspec.Struct, frozen=True):
     """What an output of the engine brought."""
 
     deltas: tuple[ChoiceDelta, ...] = ()
@@ -79,20 +80,22 @@ class Answer:
         sample = self._samples[output.sample_index]
         if sample.is_finished:
             return News()
-        if output.finish_reason in (FinishReason.ERROR, FinishReason.ABORT):
+        reason = output.finish_reason
+        if reason is not None and reason in (FinishReason.ERROR, FinishReason.ABORT):
             raise _failure(output)
         delta = sample.take(output)
-        self._num_running -= sample.is_finished
-        return News(self._told(output.sample_index, delta), sample.is_finished and output.finish_reason is None)
+        has_ended = sample.is_finished
+        self._num_running -= has_ended
+        return News(self._told(output.sample_index, delta), has_ended and reason is None)
 
     def _told(self, sample: int, delta: ChoiceDelta | None) -> tuple[ChoiceDelta, ...]:
         if delta is None:
             return ()
+        if sample in self._begun:
+            return (delta,)
         if self._request.is_told_whole:
             self._kept[sample].append(delta)
             return self._best() if self.is_finished else ()
-        if sample in self._begun:
-            return (delta,)
         self._begun.add(sample)
         return (self._opening.before(delta),)
 

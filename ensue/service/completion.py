@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ from ensue.service.request import CompletionRequest
 from ensue.service.resolve import Resolved, resolve
 
 NUM_ENCODERS = 2  # threads
+SHORT_CHARS = 500
 UNBOUNDED_TOKENS = 1024  # what a sample without max_tokens is taken for, before it starts
 
 
@@ -80,9 +81,12 @@ class CompletionService:
             RequestError: invalid, too long, or no engine to take it.
         """
         info, meter = model.engine.info, Meter(self._metrics, model.name)
-        loop = asyncio.get_running_loop()
         grammar = None if request.guided is None else await prove(request.guided, model.prover)
-        resolved = await loop.run_in_executor(self._encoders, resolve, request, model.tokenizer, info, grammar)
+        if _is_short(request):
+            resolved = resolve(request, model.tokenizer, info, grammar)
+        else:
+            loop = asyncio.get_running_loop()
+            resolved = await loop.run_in_executor(self._encoders, resolve, request, model.tokenizer, info, grammar)
         return PreparedCompletion(model, request, resolved, grammar, meter)
 
     async def start(self, prepared: PreparedCompletion) -> Completion:
@@ -110,7 +114,7 @@ class CompletionService:
 
 
 class Completion:
-    """A running completion: iterate over its news, or collect them; close it in any case."""
+    """A running completion: ask for its news, or collect them; close it in any case."""
 
     def __init__(
         self, answers: Sequence[Answer], generations: Sequence[Generation], meter: Meter, fingerprint: str
@@ -120,8 +124,8 @@ class Completion:
         self._answers = answers
         self._generations = generations
         self._outputs = merged(generations)
+        self._num_running = len(answers)
         self._finishes: dict[int, str] = {}  # by choice
-        self._deltas = self._read()
 
     @property
     def usage(self) -> Usage:
@@ -145,38 +149,52 @@ class Completion:
         """How long samples waited for their first step, at most; None before any had it."""
         return max((answer.queue_s for answer in self._answers if answer.queue_s is not None), default=None)
 
-    def __aiter__(self) -> AsyncIterator[ChoiceDelta]:
-        return self._deltas
+    async def next(self) -> Sequence[ChoiceDelta]:
+        """The next news; none where every choice has ended.
 
-    async def collect(self) -> list[FinishedChoice]:
-        """All choices, in the order of their indices."""
-        deltas: dict[int, list[ChoiceDelta]] = {}
-        async for delta in self:
-            deltas.setdefault(delta.index, []).append(delta)
-        return [_finished(deltas[index]) for index in sorted(deltas)]
-
-    async def aclose(self) -> None:
-        """Cancel what still runs, within one step. Idempotent."""
-        await self._deltas.aclose()
-        await self._outputs.aclose()
-        await _close(self._generations)
-        self._meter.end(self.usage)
-
-    async def _read(self) -> AsyncGenerator[ChoiceDelta, None]:
-        num_running = len(self._answers)
+        Raises:
+            ServerError: the engine gave up.
+        """
+        if not self._num_running:
+            return ()
         async for number, output in self._outputs:
             answer = self._answers[number]
             news = answer.take(output)
             if news.ends_sample:
                 self._generations[number].stop(output.sample_index)
-            num_running -= answer.is_finished and bool(news.deltas)  # nothing comes after an answer's end
-            self._finishes.update({delta.index: delta.finish_reason for delta in news.deltas if delta.finish_reason})
-            for delta in news.deltas:
-                self._meter.note(delta)
-                yield delta
-            if not num_running:
-                return
+            if news.deltas:
+                self._num_running -= answer.is_finished  # nothing comes after an answer's end
+                self._note(news.deltas)
+                return news.deltas
         raise GenerationFailed("The engine ended a generation without a reason.")
+
+    async def collect(self) -> list[FinishedChoice]:
+        """All choices, in the order of their indices."""
+        deltas: dict[int, list[ChoiceDelta]] = {}
+        while news := await self.next():
+            for delta in news:
+                deltas.setdefault(delta.index, []).append(delta)
+        return [_finished(deltas[index]) for index in sorted(deltas)]
+
+    async def aclose(self) -> None:
+        """Cancel what still runs, within one step. Idempotent."""
+        await self._outputs.aclose()
+        await _close(self._generations)
+        self._meter.end(self.usage)
+
+    def _note(self, deltas: Sequence[ChoiceDelta]) -> None:
+        for delta in deltas:
+            self._meter.note(delta)
+            if delta.finish_reason is not None:
+                self._finishes[delta.index] = delta.finish_reason
+
+
+def _is_short(request: CompletionRequest) -> bool:
+    """Whether encoding takes less time than handing it to a thread, and so may hold up the event loop."""
+    prompts, words = request.prompts, (request.suffix or "", *request.bad_words)
+    if len(prompts) > 1 or not isinstance(prompts[0], str):
+        return False
+    return len(prompts[0]) + sum(map(len, words)) <= SHORT_CHARS
 
 
 def _finished(deltas: Sequence[ChoiceDelta]) -> FinishedChoice:

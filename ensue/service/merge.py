@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ensue.engine.base import Generation
 from ensue.outputs import TokenOutput
@@ -19,15 +20,38 @@ class _End:
     error: Exception | None = None
 
 
-async def merged(generations: Sequence[Generation]) -> AsyncGenerator[Numbered, None]:
-    """All outputs in the order of their arrival; the first error of any ends it.
+class NumberedOutputs(Protocol):
+    """To be closed where it is not read to its end."""
 
-    To be closed with `aclose()` where it is not read to its end.
-    """
-    if len(generations) == 1:
-        async for output in generations[0]:
-            yield 0, output
-        return
+    def __aiter__(self) -> AsyncIterator[Numbered]: ...
+
+    async def __anext__(self) -> Numbered: ...
+
+    async def aclose(self) -> None: ...
+
+
+def merged(generations: Sequence[Generation]) -> NumberedOutputs:
+    """All outputs in the order of their arrival; the first error of any ends it."""
+    return _Only(generations[0]) if len(generations) == 1 else _several(generations)
+
+
+class _Only:
+    """One generation, read as if it was one of several; no generator stands between, which costs every token."""
+
+    def __init__(self, generation: Generation) -> None:
+        self._generation = generation
+
+    def __aiter__(self) -> AsyncIterator[Numbered]:
+        return self
+
+    async def __anext__(self) -> Numbered:
+        return 0, await self._generation.__anext__()
+
+    async def aclose(self) -> None:
+        """The generation is closed by who started it."""
+
+
+async def _several(generations: Sequence[Generation]) -> AsyncGenerator[Numbered, None]:
     # One place: whoever is not read waits, and its engine merges what it would have said meanwhile.
     queue: asyncio.Queue[tuple[int, TokenOutput | _End]] = asyncio.Queue(maxsize=1)
     pumps = [asyncio.create_task(_pump(i, generation, queue)) for i, generation in enumerate(generations)]

@@ -8,6 +8,8 @@ from ensue.metrics import Metrics
 from ensue.outputs import Usage
 from ensue.service.choice import ChoiceDelta
 
+MAX_GAPS = 256  # between tokens that are told at once
+
 
 class Meter:
     """Tells the metrics about one request."""
@@ -18,6 +20,7 @@ class Meter:
         self._started_at = time.perf_counter()
         self.first_token_at: float | None = None  # time.perf_counter()
         self._last_at: dict[int, float] = {}  # by choice
+        self._gaps_s: list[float] = []  # told together: a token costs no more than this list
         self._has_ended = False
 
     def note(self, delta: ChoiceDelta) -> None:
@@ -26,7 +29,9 @@ class Meter:
             self.first_token_at = now
             self._metrics.first_token(self._model, now - self._started_at)
         elif delta.index in self._last_at:
-            self._metrics.next_token(self._model, now - self._last_at[delta.index])
+            self._gaps_s.append(now - self._last_at[delta.index])
+            if len(self._gaps_s) == MAX_GAPS:
+                self._tell_gaps()
         self._last_at[delta.index] = now
         if delta.finish_reason is not None:
             self._metrics.choice_ended(self._model, delta.finish_reason)
@@ -35,4 +40,9 @@ class Meter:
         """Count what was used, once."""
         if not self._has_ended:
             self._has_ended = True
+            self._tell_gaps()
             self._metrics.used(self._model, usage)
+
+    def _tell_gaps(self) -> None:
+        self._metrics.next_tokens(self._model, self._gaps_s)
+        self._gaps_s.clear()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, cast
 
 from ensue.text.tokenizer import Tokenizer
 from ensue.text.utf8 import Character, whole_text
@@ -55,6 +55,7 @@ class Detokenizer:
         skip_special_tokens: bool = True,
         spaces_between_special_tokens: bool = False,
         begins_text: bool | None = None,
+        places_tokens: bool = True,
     ) -> None:
         """
         Args:
@@ -62,6 +63,7 @@ class Detokenizer:
             spaces_between_special_tokens: a space goes before a special token that follows another, where both are
                 shown; it belongs to the second.
             begins_text: whether a leading space goes; None: where the context shows nothing.
+            places_tokens: whether it is told where each token stands; quicker without.
         """
         self._tokenizer = tokenizer
         self._special = tokenizer.special_token_ids
@@ -71,6 +73,7 @@ class Detokenizer:
         if begins_text is None:
             begins_text = not any(i not in self._skipped and tokenizer.token_bytes(i) for i in context_ids)
         self._is_at_start = begins_text
+        self._places_tokens = places_tokens
         self._reader = tokenizer.utf8_reader()
         self._num_chars = 0  # of the text so far
         self._settled: list[DetokenizedToken] = []  # to be returned next
@@ -85,10 +88,23 @@ class Detokenizer:
         Args:
             shows_special: special ones among them are shown even where they are skipped elsewhere.
         """
+        if not self._places_tokens:
+            return Decoded(self.read(tuple(token_ids), shows_special=shows_special), ())
         return self._news("".join([self._take(token_id, shows_special) for token_id in token_ids]))
+
+    def read(self, token_ids: Sequence[int], *, shows_special: bool = False) -> str:
+        """As `decode`, where tokens are not placed."""
+        assert not self._places_tokens
+        if not (self._is_at_start or self._has_spaces or self._reader.has_rest):
+            texts = [self._tokenizer.whole_text(token_id) for token_id in token_ids]
+            if None not in texts:  # nearly always
+                return "".join(cast(list[str], texts))
+        return self._reader.text(b"".join([self._data(token_id, shows_special) or b"" for token_id in token_ids]))
 
     def flush(self) -> Decoded:
         """End the text: what is left of a character becomes U+FFFD."""
+        if not self._places_tokens:
+            return Decoded(self._reader.text(b"", is_last=True), ())
         return self._news(self._place(self._reader.read(b"", is_last=True)))
 
     def _news(self, text: str) -> Decoded:
@@ -108,16 +124,21 @@ class Detokenizer:
 
     def _shown(self, token_id: int, shows_special: bool) -> tuple[bytes, str]:
         """What a token adds to the text, and its name."""
+        data = self._data(token_id, shows_special)
+        return (b"", token_name(self._tokenizer, token_id)) if data is None else (data, _name_of(data))
+
+    def _data(self, token_id: int, shows_special: bool) -> bytes | None:
+        """What a token adds to the text; None where it is skipped or stands for nothing."""
         is_after_special, self._is_after_special = self._is_after_special, token_id in self._special
         data = self._tokenizer.token_bytes(token_id)
         if not data or (token_id in self._skipped and not shows_special):
-            return b"", token_name(self._tokenizer, token_id)
+            return None
         if self._is_at_start:
             self._is_at_start = False
             data = self._tokenizer.token_bytes(token_id, begins_text=True)
         if self._has_spaces and is_after_special and self._is_after_special:
             data = b" " + data
-        return data, _name_of(data)
+        return data
 
     def _place(self, characters: Iterable[Character]) -> str:
         """Add characters to the text, and settle the tokens that are wholly in it."""

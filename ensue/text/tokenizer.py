@@ -22,7 +22,7 @@ from ensue.text.tokenizer_files import (
     read_settings,
     unnamed_tokens,
 )
-from ensue.text.utf8 import Utf8Reader
+from ensue.text.utf8 import Utf8Reader, whole_text
 
 
 class Tokenizer:
@@ -45,6 +45,7 @@ class Tokenizer:
         backend.no_padding()
         self._backend = backend
         self._bytes: dict[int, bytes] = {}
+        self._whole_texts: dict[int, str | None] = {}
         self.special_tokens = named_tokens(settings)  # bos_token, eos_token, …: for chat templates
         self.bos_token, self.eos_token = map(self.special_tokens.get, ("bos_token", "eos_token"))
         self.special_token_ids = self._add_special_tokens(settings)
@@ -107,6 +108,13 @@ class Tokenizer:
             token = self.token_text(token_id)
             self._bytes[token_id] = b"" if token is None else self._decoding.to_bytes(token)
         return self._bytes[token_id]
+
+    def whole_text(self, token_id: int) -> str | None:
+        """What a token adds anywhere within a text; None for parts of characters and special ones."""
+        if token_id not in self._whole_texts:
+            text = None if token_id in self.special_token_ids else whole_text(self.token_bytes(token_id))
+            self._whole_texts[token_id] = text
+        return self._whole_texts[token_id]
 
     def token_text(self, token_id: int) -> str | None:
         """The token as the vocabulary writes it; None for an id without a token."""

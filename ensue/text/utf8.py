@@ -24,6 +24,11 @@ class Utf8Reader:
         self._replaces_bytes = replaces_bytes
         self._rest = b""
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether a beginning of a character is kept."""
+        return bool(self._rest)
+
     def read(self, data: bytes, *, is_last: bool = False) -> list[Character]:
         """The characters that are certain by now; with `is_last` nothing is kept."""
         data, self._rest = self._rest + data, b""
@@ -36,6 +41,11 @@ class Utf8Reader:
             elif broken:
                 characters += self._replaced(len(broken))
         return characters
+
+    def text(self, data: bytes, *, is_last: bool = False) -> str:
+        """As `read`, for those who need no more than the text."""
+        whole = None if self._rest else whole_text(data)
+        return "".join(character.text for character in self.read(data, is_last=is_last)) if whole is None else whole
 
     def _replaced(self, num_bytes: int) -> list[Character]:
         if self._replaces_bytes:

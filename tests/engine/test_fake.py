@@ -69,3 +69,27 @@ async def test_it_refuses_what_a_real_engine_refuses() -> None:
     await engine.close(0.0)
     with pytest.raises(Overloaded):
         await outputs_of(engine)
+
+
+async def test_in_steps_all_requests_get_a_token_at_once_whether_or_not_they_are_read() -> None:
+    engine = FakeEngine(step_s=0.0)
+    slow, fast = [await engine.generate(make_request((5, 6, 7), max_tokens=40)) for _ in range(2)]
+    read = [output async for output in fast]
+    assert [len(output.token_ids) for output in read] == [1] * 40
+    (whole,) = [output async for output in slow]
+    assert whole.token_ids == tuple(token for output in read for token in output.token_ids)
+    assert not engine.running
+
+
+async def test_in_steps_samples_stop_requests_fail_and_are_cancelled() -> None:
+    engine = FakeEngine(step_s=0.0)
+    generation = await engine.generate(make_request((5, 6), num_samples=2, max_tokens=5))
+    generation.stop(0)
+    ends = [output async for output in generation]
+    assert {o.sample_index: o.finish_reason for o in ends} == {0: FinishReason.ABORT, 1: FinishReason.LENGTH}
+    failing = await FakeEngine(step_s=0.0, error=GenerationFailed("broken"), error_after=1).generate(make_request((5,)))
+    with pytest.raises(GenerationFailed):
+        [output async for output in failing]
+    cancelled = await engine.generate(make_request((5,), max_tokens=500))
+    await cancelled.aclose()
+    assert not engine.running

@@ -13,7 +13,7 @@ from ensue.metrics import Metrics
 from ensue.outputs import Usage
 from ensue.request import GenerationRequest
 from ensue.served_models import ServedModel
-from ensue.service.choice import joined
+from ensue.service.choice import ChoiceDelta, joined
 from ensue.service.completion import CompletionService, FinishedChoice
 from ensue.service.request import CompletionRequest
 from ensue.text.tokenizer import Tokenizer
@@ -36,7 +36,9 @@ async def complete(
     request = CompletionRequest("id", prompts, **fields)
     collected, streamed = [await service.start(await service.prepare(model, request)) for _ in range(2)]
     choices = await collected.collect()
-    deltas = [delta async for delta in streamed]
+    deltas: list[ChoiceDelta] = []
+    while news := await streamed.next():
+        deltas.extend(news)
     for choice in choices:
         whole = joined([delta for delta in deltas if delta.index == choice.index])
         assert all(getattr(whole, name) == getattr(choice, name) for name in FinishedChoice.__slots__)

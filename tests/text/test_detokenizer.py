@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from typing import Any
 
 import pytest
 import tokenizers
@@ -66,6 +67,19 @@ def test_any_ids_in_any_cut_give_the_whole_text(tokenizer: Tokenizer, data: st.D
     text, tokens, _ = run(Detokenizer(tokenizer, skip_special_tokens=skip), cut(ids, places))
     assert text == tokenizer.decode(ids, skip_special_tokens=skip)
     assert [token.token_id for token in tokens] == ids
+
+
+@shared
+@given(data=st.data())
+def test_without_places_the_text_is_the_same_piece_by_piece(tokenizer: Tokenizer, data: st.DataObject) -> None:
+    pieces = cut(data.draw(random_ids(tokenizer)), data.draw(st.lists(st.integers(0, 25), max_size=6)))
+    more: dict[str, Any] = {
+        "skip_special_tokens": data.draw(st.booleans()),
+        "spaces_between_special_tokens": data.draw(st.booleans()),
+    }
+    _, _, texts = run(Detokenizer(tokenizer, **more), pieces)
+    plain = Detokenizer(tokenizer, **more, places_tokens=False)
+    assert [*map(plain.read, pieces), plain.flush().text] == texts
 
 
 @shared
