@@ -8,6 +8,7 @@ import typer
 
 from ensue import __version__
 from ensue.cli import audit, usage
+from ensue.cli import audit, keys
 from ensue.cli.complete import complete
 from ensue.cli.serve import serve
 from ensue.cli.settings import with_settings
@@ -40,5 +41,6 @@ def _root(
 app.command()(with_settings(serve))
 app.command()(complete)
 app.command()(warm)
+app.add_typer(keys.app)
 app.add_typer(audit.app)
 app.add_typer(usage.app)
