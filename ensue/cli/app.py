@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from ensue import __version__
-from ensue.cli import audit, usage
-from ensue.cli import audit, keys
+from ensue.cli import audit, keys, usage
 from ensue.cli.complete import complete
 from ensue.cli.serve import serve
 from ensue.cli.settings import with_settings
