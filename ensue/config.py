@@ -80,12 +80,13 @@ class ServerConfig:
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """Where keys and usage are kept."""
+    """Where keys and usage are kept, and where limits are counted."""
 
     database_url: str | None = setting(None, "sqlite: or postgresql: URL; default: SQLite in the data folder")
     ledger_retention_days: int | None = setting(
         None, "Days that the ledger's rows are kept; default: for ever. The sums by day stay", low=1, high=36_500
     )
+    limits_url: str | None = setting(None, "Redis that counts the limits of keys for several servers: redis://…")
 
 
 DEFAULT_JWT_ALGORITHMS = ("RS256", "ES256")
@@ -159,6 +160,7 @@ class LimitsConfig:
     request_timeout_s: float = setting(600.0, "Seconds that a request may take", low=0.1)
     max_waiting_requests: int = setting(2048, "Requests in the waiting queue", low=1)
     max_waiting_tokens: int = setting(4_000_000, "Prompt tokens in the waiting queue", low=1)
+    max_wrong_keys_per_minute: int = setting(60, "Incorrect keys from one address, before it is told to wait", low=1)
     stream_buffer_bytes: int = setting(1 * MIB, "Unsent bytes of a stream before it is cancelled", size=True)
 
 

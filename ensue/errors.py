@@ -32,6 +32,7 @@ them into HTTP. Messages are sentences for the caller: what was given, what is a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 MAX_SHOWN = 64
@@ -66,10 +67,12 @@ class RequestError(EnsueError):
         param: str | None = None,
         code: str | None = None,
         retry_after_s: int | None = None,
+        headers: Mapping[str, str] | None = None,  # further ones of the answer
     ) -> None:
         super().__init__(message)
         self.param = param
         self.retry_after_s = retry_after_s
+        self.headers = dict(headers or {})
         if code is not None:
             self.code = code
 
@@ -174,7 +177,7 @@ class RateLimited(ClientError):
 
 
 class QuotaExceeded(ClientError):
-    """The key's budget is used up: waiting does not help."""
+    """The key's budget is used up; `retry_after_s` says when it begins anew, if ever: no client waits for that."""
 
     status = 429
     type = "insufficient_quota"

@@ -40,6 +40,7 @@ TABLE = (
         "inter_token_seconds", "histogram", "Between a choice's tokens, as they reach the API", buckets=_GAP_SECONDS
     ),
     Metric("request_seconds", "histogram", "From a request's arrival to its last byte", buckets=_SECONDS),
+    Metric("limit_refusals_total", "counter", "Requests refused by a limit of their key or address", ("limit",)),
     Metric("guided_cache_hits_total", "counter", "Constraints that were proved before, or are being proved"),
     Metric("guided_cache_misses_total", "counter", "Constraints that had to be proved"),
     Metric("guided_refusals_total", "counter", "Proofs that ended with a refusal"),
@@ -95,6 +96,10 @@ class Metrics:
         """Count an answered request; `seconds` from its arrival to its last byte."""
         self._metrics["requests_total"].labels(model, endpoint, str(status)).inc()
         self._metrics["request_seconds"].labels(model).observe(seconds)
+
+    def limit_refused(self, limit: str) -> None:
+        """Count a request that a limit refused, by the limit's name."""
+        self._metrics["limit_refusals_total"].labels(limit).inc()
 
     def choice_ended(self, model: str, finish_reason: str) -> None:
         """Count a choice by why it ended."""

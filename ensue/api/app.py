@@ -22,9 +22,11 @@ from ensue.api.bodies import ChatBody, CompletionBody, DetokenizeBody, TokenizeB
 from ensue.api.chat import ChatEndpoint
 from ensue.api.completions import CompletionsEndpoint
 from ensue.api.context import ContextMiddleware
+from ensue.api.guesses import Guesses
 from ensue.api.health import HealthEndpoint
 from ensue.api.key_bodies import KeyBody, RotateBody
 from ensue.api.keys import KeysEndpoint
+from ensue.api.limits import KeyLimits
 from ensue.api.models import ModelsEndpoint
 from ensue.api.protocol import (
     AuditList,
@@ -78,8 +80,9 @@ def create_app(
     tokens: TokenAuthenticator | None = None,
     key_admin: KeyAdmin | None = None,
     usage: Database | None = None,
+    limits: KeyLimits | None = None,
 ) -> FastAPI:
-    """The whole HTTP side. Without `keys` nobody needs one. Every generation passes the accountants, in their order.
+    """The whole HTTP side. Without `keys` nobody needs one. Every generation passes the limits, then the accountants.
     Keys are managed by HTTP where there is a `key_admin`, and usage is read from the database `usage`.
 
     Raises:
@@ -89,15 +92,17 @@ def create_app(
         refuse_open_host(config.server.host)
     app = FastAPI(title="ensue", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False
-    gate = Gate(config.server, keys, refusals, tokens)
+    gate = Gate(config.server, keys, Guesses(config.limits.max_wrong_keys_per_minute, metrics), refusals, tokens)
+    if limits is not None:
+        accountants = (limits, *accountants)
     for spec in _routes(app, models, metrics, config, accountants):
-        _add(app, spec, gate)
+        _add(app, spec, gate, limits)
     if keys is not None and key_admin is not None:
         for spec in _admin_routes(KeysEndpoint(keys, key_admin, config.limits), AuditEndpoint(key_admin.audit)):
-            _add(app, spec, gate)
+            _add(app, spec, gate, limits)
     if keys is not None and usage is not None:
         path, endpoint = "/admin/usage", UsageEndpoint(usage)
-        _add(app, RouteSpec("GET", path, endpoint.list, needs("admin"), answer=UsageList), gate)
+        _add(app, RouteSpec("GET", path, endpoint.list, needs("admin"), answer=UsageList), gate, limits)
     error_handlers.install(app)
     app.add_middleware(ContextMiddleware, metrics=metrics)
     check_policies(app)
@@ -146,7 +151,7 @@ def _admin_routes(keys: KeysEndpoint, audit: AuditEndpoint) -> tuple[RouteSpec, 
     )
 
 
-def _add(app: FastAPI, spec: RouteSpec, gate: Gate) -> None:
+def _add(app: FastAPI, spec: RouteSpec, gate: Gate, limits: KeyLimits | None) -> None:
     app.add_api_route(
         spec.path,
         spec.endpoint,
@@ -156,7 +161,7 @@ def _add(app: FastAPI, spec: RouteSpec, gate: Gate) -> None:
     )
     route = app.router.routes[-1]
     assert isinstance(route, APIRoute)
-    route.app = Guard(_plain(spec.endpoint), gate, spec.policy)
+    route.app = Guard(_plain(spec.endpoint), gate, spec.policy, limits)
 
 
 def _plain(endpoint: Endpoint) -> ASGIApp:

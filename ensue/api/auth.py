@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -12,13 +14,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ensue.api.addresses import client_address
 from ensue.api.context import context_of
+from ensue.api.guesses import Guesses
+from ensue.api.limits import KeyLimits
 from ensue.config import ServerConfig
-from ensue.errors import AuthenticationError, InvalidRequest, PermissionDenied, RequestError
+from ensue.errors import AuthenticationError, InvalidRequest, PermissionDenied, RateLimited, RequestError
 from ensue.hosts import is_loopback
 from ensue.store.api_key import ApiKey
 from ensue.store.keys import KeyStore
 from ensue.store.refusals import Refusal, RefusalLog
 
+UNLIMITED_SCOPES = ("metrics", "admin")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 
@@ -30,6 +35,11 @@ class Policy:
     needs_key: bool = True
     scope: str | None = None  # that the key must have
     checks_host: bool = True
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether requests count against the limits of their key."""
+        return self.needs_key and self.scope not in UNLIMITED_SCOPES
 
 
 KEY = Policy()
@@ -59,25 +69,28 @@ class Gate:
         self,
         server: ServerConfig,
         keys: KeyStore | None,
+        guesses: Guesses,
         refusals: RefusalLog | None = None,
         tokens: TokenAuthenticator | None = None,
     ) -> None:
         self._keys = keys
         self._tokens = tokens
+        self._guesses = guesses
         self._refusals = refusals
         self._trusted_proxies = server.trusted_proxies
+        self._slow_lane = asyncio.Semaphore(1)  # of all look-ups for addresses that guess
         self._allowed_hosts = _allowed_hosts(server)
 
     async def admit(self, scope: Scope, policy: Policy) -> ApiKey | None:
         """The key that the request carries, where one is needed.
 
         Raises:
-            InvalidRequest, AuthenticationError, PermissionDenied: it may not pass.
+            InvalidRequest, AuthenticationError, PermissionDenied, RateLimited: it may not pass.
         """
         address = client_address(scope, self._trusted_proxies)
         try:
             return await self._checked(Headers(scope=scope), address, policy)
-        except (AuthenticationError, PermissionDenied) as error:
+        except (AuthenticationError, PermissionDenied, RateLimited) as error:
             self._note(scope, address, error)
             raise
 
@@ -91,11 +104,20 @@ class Gate:
             return None
         token = _bearer_token(headers)
         source = self._keys if self._tokens is None or not _is_jwt(token) else self._tokens
-        key = await source.authenticate(token)
+        key = await self._authenticate(source, token, address)
         key.rights.check_address(address)
         if policy.scope is not None:
             key.rights.check_scope(policy.scope)
         return key
+
+    async def _authenticate(self, source: TokenAuthenticator, token: str, address: str | None) -> ApiKey:
+        async with self._slow_lane if self._guesses.is_slowed(address) else nullcontext():
+            try:
+                return await source.authenticate(token)
+            except AuthenticationError as error:
+                if error.code == "invalid_api_key":
+                    self._guesses.note(address)
+                raise
 
     def _note(self, scope: Scope, address: str | None, error: RequestError) -> None:
         if self._refusals is not None:
@@ -116,14 +138,23 @@ class Gate:
 class Guard:
     """An ASGI app behind a policy."""
 
-    def __init__(self, app: ASGIApp, gate: Gate, policy: Policy) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, policy: Policy, limits: KeyLimits | None = None) -> None:
         self.policy = policy
         self._app = app
         self._gate = gate
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        context_of(scope).key = await self._gate.admit(scope, self.policy)
-        await self._app(scope, receive, send)
+        context = context_of(scope)
+        context.key = await self._gate.admit(scope, self.policy)
+        if self._limits is None or context.key is None or not self.policy.is_limited:
+            await self._app(scope, receive, send)
+            return
+        visit = await self._limits.enter(context)
+        try:
+            await self._app(scope, receive, visit.leaving_before_end(send))
+        finally:
+            await visit.leave()
 
 
 def _allowed_hosts(server: ServerConfig) -> frozenset[str]:

@@ -125,7 +125,8 @@ def _add_headers(headers: MutableHeaders, context: RequestContext) -> None:
     headers["openai-processing-ms"] = str(round(context.elapsed_ms))
     headers["openai-version"] = OPENAI_VERSION
     headers["x-content-type-options"] = "nosniff"
-    headers.update(context.answer_headers)
+    for name, value in context.answer_headers.items():
+        headers.setdefault(name, value)  # an error may know better
 
 
 def _write_line(scope: Scope, context: RequestContext) -> None:

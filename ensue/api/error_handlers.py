@@ -23,7 +23,7 @@ from ensue.errors import (
     UnsupportedMediaType,
 )
 
-LONGEST_RETRY_AFTER_S = 60
+LONGEST_RETRY_AFTER_S = 60  # of a 503
 DEFAULT_RETRY_AFTER_S = 1  # of a 503 that does not say
 DRAINING_RETRY_AFTER_S = 5
 
@@ -37,12 +37,12 @@ def body_of(error: RequestError) -> ErrorObject:
 
 def headers_of(error: RequestError) -> dict[str, str]:
     """What a client's retries go by."""
-    headers = {}
+    headers = dict(error.headers)
     retry_after_s = error.retry_after_s
-    if retry_after_s is None and error.status == 503:
-        retry_after_s = DEFAULT_RETRY_AFTER_S
+    if error.status == 503:
+        retry_after_s = min(DEFAULT_RETRY_AFTER_S if retry_after_s is None else retry_after_s, LONGEST_RETRY_AFTER_S)
     if retry_after_s is not None:
-        headers["retry-after"] = str(min(max(1, retry_after_s), LONGEST_RETRY_AFTER_S))
+        headers["retry-after"] = str(max(1, retry_after_s))
     if error.should_retry is not None:
         headers["x-should-retry"] = "true" if error.should_retry else "false"
     if isinstance(error, AuthenticationError):

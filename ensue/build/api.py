@@ -16,6 +16,7 @@ from ensue.api.jwks import Jwks
 from ensue.api.ledger import LedgerAccountant
 from ensue.api.server import serve
 from ensue.build.ledger import OpenLedger
+from ensue.build.limits import open_limits
 from ensue.build.store import open_database
 from ensue.build.vocabulary import vocabulary_of
 from ensue.child import Event, EventWriter, ProcessSettings
@@ -67,6 +68,9 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
     key_admin = None if keys is None else KeyAdmin(keys, audit)
     tokens = token_keys(config.jwt)
     accountants = () if book is None else (LedgerAccountant(book.ledger),)
+    limits = None
+    if keys is not None and database is not None and book is not None:
+        limits = open_limits(config.store, database, book.ledger, metrics)
     app = create_app(
         models,
         keys,
@@ -77,6 +81,7 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
         tokens=tokens,
         key_admin=key_admin,
         usage=database,
+        limits=limits,
     )
     if isinstance(engine, EngineClient):
         engine.start()
@@ -90,6 +95,8 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
         for model in models.all():
             if model.prover is not None:
                 await model.prover.close()
+        if limits is not None:
+            await limits.close()
         if book is not None:
             book.close()
         if keys is not None:

@@ -61,6 +61,7 @@ class Ledger:
         self._waiting: dict[str, _Waiting] = {}
         self._changes = Batch()  # without reservations
         self._num_in_hand = 0  # that the thread is writing
+        self._unsettled: dict[str, asyncio.Future[None] | None] = {}  # noted, not committed; and who waits for that
         self._stats = LedgerStats()
         self._oldest_at: float | None = None  # of the changes that are yet to be written
         self._pause_s = 0.0  # above zero while the database fails
@@ -102,7 +103,16 @@ class Ledger:
         with self._changed:
             self._changes.usages.pop(settlement.id, None)
             self._changes.settlements[settlement.id] = settlement
+            self._unsettled[settlement.id] = None
             self._note_change()
+
+    async def settled(self, request_id: str) -> None:
+        """Returns once a settlement that was noted is committed, however long that takes. One may wait for it."""
+        with self._changed:
+            if request_id not in self._unsettled:
+                return
+            written = self._unsettled[request_id] = asyncio.get_running_loop().create_future()
+        await written
 
     def stats(self) -> LedgerStats:
         with self._changed:
@@ -158,10 +168,10 @@ class Ledger:
                     is_complete = True
             except Exception as error:
                 self._put_back(batch, error, is_unsure=is_complete)
-                _answer(waiting, is_written=False)
+                _answer([entry.written for entry in waiting], is_written=False)
             else:
-                self._note_written(batch)
-                _answer(waiting, is_written=True)
+                watchers = self._note_written(batch)
+                _answer([entry.written for entry in waiting] + watchers, is_written=True)
 
     def _take(self) -> tuple[Batch, list[_Waiting]] | None:
         """What to write next; nothing, now and then, where the database fails, to see whether it still does."""
@@ -195,7 +205,8 @@ class Ledger:
                 settlements=(voids if is_unsure else {}) | batch.settlements | self._changes.settlements,
             )
 
-    def _note_written(self, batch: Batch) -> None:
+    def _note_written(self, batch: Batch) -> list[asyncio.Future[None]]:
+        """Returns those to whom it is to be told, beside the batch's reservations."""
         with self._changed:
             if self._pause_s:
                 log.info("the ledger can be written again")
@@ -203,6 +214,8 @@ class Ledger:
             self._stats.num_rows += len(batch.reservations)
             self._stats.num_batches += 1
             self._oldest_at = time.monotonic() if self._num_pending else None
+            watchers = [self._unsettled.pop(request_id, None) for request_id in batch.settlements]
+            return [watcher for watcher in watchers if watcher is not None]
 
 
 def _take_some(changes: dict[str, V]) -> dict[str, V]:
@@ -213,9 +226,8 @@ def _take_some(changes: dict[str, V]) -> dict[str, V]:
     return taken
 
 
-def _answer(waiting: list[_Waiting], *, is_written: bool) -> None:
-    if waiting:
-        futures = [entry.written for entry in waiting]
+def _answer(futures: list[asyncio.Future[None]], *, is_written: bool) -> None:
+    if futures:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
             futures[0].get_loop().call_soon_threadsafe(_resolve, futures, is_written)
 

@@ -17,6 +17,7 @@ import uvloop
 import ensue.tiny
 from ensue.api.accounting import Accountant
 from ensue.api.app import create_app
+from ensue.api.limits import KeyLimits
 from ensue.api.server import serve
 from ensue.config import Config, LimitsConfig, ServerConfig
 from ensue.engine.fake import FakeEngine
@@ -131,13 +132,14 @@ async def make_api(
         limits: LimitsConfig | None = None,
         accountants: Sequence[Accountant] = (),
         usage: Database | None = None,
+        key_limits: KeyLimits | None = None,
         **more: Any,
     ) -> Api:
         engine = engine or says(" one two three four five six seven")
         config = Config(server=server or ServerConfig(), limits=limits or LimitsConfig())
         admin = None if keys is None else KeyAdmin(keys, AuditLog(tmp_path / "audit.jsonl"))
         models = make_models(engine, config.limits, **more)
-        app = create_app(models, keys, Metrics(), config, accountants, key_admin=admin, usage=usage)
+        app = create_app(models, keys, Metrics(), config, accountants, key_admin=admin, usage=usage, limits=key_limits)
         transport = httpx2.ASGITransport(app)
         clients.append(httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000"))
         return Api(clients[-1], engine)
@@ -178,9 +180,11 @@ def served(make_models: Callable[..., ServedModels], listener: socket.socket) ->
         keys: KeyStore | None = None,
         config: Config | None = None,
         accountants: Sequence[Accountant] = (),
+        key_limits: KeyLimits | None = None,
     ) -> AsyncIterator[str]:
         config = config or Config(server=ServerConfig(drain_s=20.0))
-        app = create_app(make_models(engine, config.limits), keys, Metrics(), config, accountants)
+        models = make_models(engine, config.limits)
+        app = create_app(models, keys, Metrics(), config, accountants, limits=key_limits)
         started, stop = asyncio.Event(), asyncio.Event()
         task = asyncio.create_task(
             serve(app, listener, config, started.set, lambda: engine.close(config.server.drain_s), stop)

@@ -10,10 +10,17 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from ensue.api.limits import KeyLimits
 from ensue.engine.fake import FakeEngine
 from ensue.errors import EngineDead, GenerationFailed, Overloaded, RequestError, RequestTimeout
+from ensue.limits.memory import MemoryCounters
+from ensue.metrics import Metrics
+from ensue.rights import KeyRights
 from ensue.store.keys import KeyStore
+from ensue.store.usage import Spent
 from tests.api.conftest import ServeApp
+from tests.api.limited import Book, LedgerDouble
+from tests.api.test_server import until
 
 Says = Callable[..., FakeEngine]
 TEXT = " one two three"
@@ -231,3 +238,54 @@ async def test_a_closed_stream_frees_its_generation(served: ServeApp, says: Says
         async with asyncio.timeout(30):
             while engine.running:
                 await asyncio.sleep(0.01)
+
+
+async def test_a_rate_limit_is_its_error_and_the_next_try_comes_after_retry_after(
+    served: ServeApp, says: Says, keys: KeyStore
+) -> None:
+    _, token = keys.create("limited", KeyRights(concurrent=1))
+    ledger = LedgerDouble(Book())
+    limits = KeyLimits(MemoryCounters(), ledger.book, Metrics())
+    async with (
+        served(says(TEXT), keys, accountants=[ledger], key_limits=limits) as url,
+        AsyncOpenAI(base_url=f"{url}/v1", api_key=token, max_retries=2) as client,
+    ):
+        first = asyncio.create_task(client.completions.create(model="tiny", prompt="x", max_tokens=1))
+        await until(lambda: len(ledger.asks) == 1)
+        with pytest.raises(openai.RateLimitError) as caught:
+            await client.with_options(max_retries=0).models.list()
+        assert caught.value.code == "rate_limit_exceeded"
+        assert caught.value.response.headers["retry-after"] == "1"
+        second = asyncio.create_task(client.completions.create(model="tiny", prompt="x", max_tokens=1))
+        ledger.gate.set()
+        answers = await asyncio.gather(first, second)
+    assert all(answer.choices[0].text for answer in answers)
+
+
+async def test_a_used_up_budget_is_its_error_and_not_tried_again(served: ServeApp, says: Says, keys: KeyStore) -> None:
+    key, token = keys.create("poor", KeyRights(token_budget=10))
+    book = Book({key.id: Spent(in_all=10)})
+    metrics = Metrics()
+    async with (
+        served(says(TEXT), keys, key_limits=KeyLimits(MemoryCounters(), book, metrics)) as url,
+        AsyncOpenAI(base_url=f"{url}/v1", api_key=token, max_retries=2) as client,
+    ):
+        with pytest.raises(openai.RateLimitError) as caught:
+            await client.completions.create(model="tiny", prompt="x")
+    assert (caught.value.code, caught.value.type) == ("insufficient_quota", "insufficient_quota")
+    assert 'ensue_limit_refusals_total{limit="budget"} 1.0' in metrics.render()[0].decode()
+
+
+async def test_parallel_requests_over_connections_of_their_own_are_limited_exactly(
+    served: ServeApp, says: Says, keys: KeyStore
+) -> None:
+    _, token = keys.create("limited", KeyRights(requests_per_minute=10))
+    limits = KeyLimits(MemoryCounters(), Book(), Metrics())
+    async with (
+        served(says(TEXT), keys, key_limits=limits) as url,
+        AsyncOpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0) as client,
+    ):
+        calls = (client.completions.create(model="tiny", prompt="x", max_tokens=1) for _ in range(200))
+        results = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(isinstance(result, openai.RateLimitError) for result in results) == 190
+    assert sum(not isinstance(result, BaseException) for result in results) == 10

@@ -37,7 +37,7 @@ LEVELS: dict[str, int] = {
         0,
     ),
     "engine.base": 1,
-    **dict.fromkeys(("text", "guided", "store", "model", "metrics", "logs"), 2),
+    **dict.fromkeys(("text", "guided", "store", "limits", "model", "metrics", "logs"), 2),
     **dict.fromkeys(("engine", "served_models"), 3),
     "service": 4,
     "api": 5,
@@ -59,6 +59,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "outlines_core": ("guided.outlines",),
     "sqlalchemy": ("store",),
     "alembic": ("store",),
+    "redis": ("limits.redis_counters",),
     "fastapi": ("api",),
     "starlette": ("api",),
     "pydantic": ("api",),
@@ -71,8 +72,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("cli",),
     "httpx2": ("cli", "api.jwks"),
     "jwt": ("api.jwt_keys",),
-    "msgspec": ("engine", "api", "service", "process", "build"),
-    "structlog": ("engine", "api", "service", "model", "store", "logs"),
+    "msgspec": ("limits", "engine", "api", "service", "process", "build"),
+    "structlog": ("limits", "engine", "api", "service", "model", "store", "logs"),
     "numpy": ("model", "engine.model_runner", "engine.logits", "engine.sampler", "guided.xgrammar"),
 }
 LAZY_IMPORTERS = ("build", "cli", "process", "guided.backends")  # the last: libraries that may not be there

@@ -223,3 +223,17 @@ async def _use(book: Ledger, num_requests: int) -> set[str]:
         return f"req_{number}"
 
     return {name for name in await asyncio.gather(*map(request, range(num_requests))) if name}
+
+
+async def test_who_waits_for_a_settlement_waits_until_it_is_committed(book: Ledger, faulty: FaultyDatabase) -> None:
+    await book.reserve(reservation(1))
+    faulty.next_fault = faults(then="begin")
+    book.settle(settlement(1))
+    waiting = asyncio.create_task(book.settled("req_1"))
+    await until(lambda: book.stats().num_failures > 2)
+    assert not waiting.done()
+    faulty.next_fault = faults()
+    await waiting
+    assert rows(faulty)["req_1"].finish == "stop"
+    await book.settled("req_1")
+    await book.settled("req_never_noted")
