@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -18,8 +18,8 @@ HELD_RETRY_AFTER_S = 1  # running requests hold what is left; when they end is n
 class UsageBook(Protocol):
     """What knows what was used."""
 
-    async def spent(self, key_id: str) -> Spent:
-        """By requests that have ended.
+    async def spent(self, key_id: str, request_ids: Collection[str]) -> tuple[Spent, frozenset[str]]:
+        """What a key's settled requests have used, and which of these requests are among them, at one moment.
 
         Raises:
             Overloaded: it does not answer.

@@ -34,7 +34,7 @@ def on_start(rights: KeyRights, num_tokens: int) -> tuple[Demand, ...]:
         demands.append(Demand(Measure.TOKENS, amount, rights.tokens_per_minute))
     budget = smallest_budget(rights)
     if budget is not None:
-        demands.append(Demand(Measure.BUDGET, min(num_tokens, budget)))
+        demands.append(Demand(Measure.BUDGET, min(num_tokens, budget), lists_entries=True))
     if demands and rights.requests_per_minute is not None:
         demands.append(Demand(Measure.REQUESTS, 1, rights.requests_per_minute, is_probe=True))
     return tuple(demands)

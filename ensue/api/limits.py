@@ -40,7 +40,7 @@ class KeyLimits:
         self._metrics = metrics
         self._now = now
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._releases: dict[str, set[asyncio.Task[None]]] = {}  # by key
+        self._releases: dict[str, set[asyncio.Task[None]]] = {}  # by key, what waits for the ledger
 
     async def enter(self, context: RequestContext) -> Visit:
         """Count a request, and let it run until it leaves.
@@ -73,14 +73,13 @@ class KeyLimits:
         hold = TokenHold(self, key_id, ask.request_id, demands)
         if hold.is_empty:
             return hold
-        await self._wait_for_releases(key_id)
         readings = await self._take(key_id, ask.request_id, demands)
         hold.answer_headers = limit_headers(demands, readings)
         self._refuse_unless_fit(demands, readings)
         try:
             for demand, reading in zip(demands, readings, strict=True):
                 if demand.measure is Measure.BUDGET:
-                    await self._check_budgets(hold, rights, demand, reading.used)
+                    await self._check_budgets(key_id, rights, demand, reading)
         except BaseException:
             await hold.give_back()
             raise
@@ -92,8 +91,8 @@ class KeyLimits:
 
     def release_when_written(self, key_id: str, entry_id: str, amount: int) -> None:
         """Give back tokens of a budget once the ledger has written what became of them: so they always count."""
-        releases = self._releases.setdefault(key_id, set())
         task = self._spawn(self._release(key_id, entry_id, amount))
+        releases = self._releases.setdefault(key_id, set())
         releases.add(task)
 
         def forget(task: asyncio.Task[None]) -> None:
@@ -113,14 +112,6 @@ class KeyLimits:
     async def _release(self, key_id: str, entry_id: str, amount: int) -> None:
         await self._book.settled(entry_id)
         await self._change(key_id, entry_id, [Change(Measure.BUDGET, amount, 0)])
-
-    async def _wait_for_releases(self, key_id: str) -> bool:
-        """Else what an ended request used would be seen twice, spent and still held; false if there was no such one."""
-        releases = self._releases.get(key_id)
-        if releases is None:
-            return False
-        await asyncio.wait(tuple(releases), timeout=RELEASE_TIMEOUT_S)
-        return True
 
     async def _take(self, key_id: str, entry_id: str, demands: Sequence[Demand]) -> tuple[Reading, ...]:
         """Where this is cancelled, what was taken meanwhile is given back."""
@@ -149,20 +140,25 @@ class KeyLimits:
         except Overloaded:  # it lapses
             log.warning("limits were not given back")
 
-    async def _check_budgets(self, hold: TokenHold, rights: KeyRights, demand: Demand, held: int) -> None:
-        """What is held is read first: a request that ends meanwhile is seen twice, never not at all."""
-        key_id = hold.key_id
+    async def _check_budgets(self, key_id: str, rights: KeyRights, demand: Demand, reading: Reading) -> None:
+        """What has ended is waited for before a budget is said to be held by others: it may be used up."""
         try:
             try:
-                check_budgets(rights, await self._book.spent(key_id), held, demand.amount, self._now())
+                await self._compare_budgets(key_id, rights, demand, reading)
             except RateLimited:
-                if not await self._wait_for_releases(key_id):
+                if not (releases := self._releases.get(key_id)):
                     raise
-                (reading,) = await self._take(key_id, hold.entry_id, [Demand(Measure.BUDGET, 0)])
-                check_budgets(rights, await self._book.spent(key_id), reading.used, demand.amount, self._now())
+                await asyncio.wait(tuple(releases), timeout=RELEASE_TIMEOUT_S)
+                await self._compare_budgets(key_id, rights, demand, reading)
         except (QuotaExceeded, RateLimited):
             self._metrics.limit_refused(Measure.BUDGET)
             raise
+
+    async def _compare_budgets(self, key_id: str, rights: KeyRights, demand: Demand, reading: Reading) -> None:
+        """Every request counts once: by what it holds, or by what the ledger has written of it."""
+        spent, settled = await self._book.spent(key_id, [entry_id for entry_id, _ in reading.entries])
+        held = sum(amount for entry_id, amount in reading.entries if entry_id not in settled)
+        check_budgets(rights, spent, held, demand.amount, self._now())
 
     def _refuse_unless_fit(self, demands: Sequence[Demand], readings: Sequence[Reading]) -> None:
         if all_fit(demands, readings):

@@ -33,6 +33,7 @@ class Demand:
     amount: int
     limit: int | None = None  # None: any amount fits, it is only counted
     is_probe: bool = False  # only look whether it would fit
+    lists_entries: bool = False  # tell what the measure is made of, once this is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Reading:
     used: int
     wait_s: float  # until the amount fits, if nobody else takes any; 0.0 where it does; not known of what is held
     reset_s: float  # until nothing is used
+    entries: frozenset[tuple[str, int]] = frozenset()  # ids and amounts, this demand's too, where asked for
 
 
 @dataclass(frozen=True, slots=True)

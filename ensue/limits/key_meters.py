@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ensue.limits.base import WINDOW_S, Change, Demand, Measure, Reading, all_fit
 from ensue.limits.meter import Entry, Meter
@@ -37,9 +38,7 @@ class KeyMeters:
         for demand in demands:
             if demand.amount and not demand.is_probe:
                 self._meter(demand.measure).add(entry_id, self._end(now, demand.measure), demand.amount)
-        return tuple(
-            self._read(now, demand, fits=reading.fits) for demand, reading in zip(demands, readings, strict=True)
-        )
+        return tuple(self._read_taken(now, demand, was) for demand, was in zip(demands, readings, strict=True))
 
     def change(self, now: float, entry_id: str, changes: Sequence[Change]) -> None:
         self.drop_ended(now)
@@ -54,13 +53,18 @@ class KeyMeters:
         self.drop_ended(now)
         self._meter(measure).renew(entry_id, self._end(now, measure))
 
-    def _read(self, now: float, demand: Demand, fits: bool | None = None) -> Reading:
-        """How a measure stands; `fits` where that is known from before the demand was taken."""
+    def _read(self, now: float, demand: Demand) -> Reading:
         meter = self._meter(demand.measure)
-        if fits is None:
-            fits = not demand.amount or demand.limit is None or meter.used + demand.amount <= demand.limit
+        fits = not demand.amount or demand.limit is None or meter.used + demand.amount <= demand.limit
         wait_s = 0.0 if fits or demand.limit is None else meter.wait_s(now, demand.amount, demand.limit)
         return Reading(fits, meter.used, wait_s, meter.reset_s(now))
+
+    def _read_taken(self, now: float, demand: Demand, before: Reading) -> Reading:
+        meter = self._meter(demand.measure)
+        entries = (
+            frozenset((name, amount) for name, _, amount in meter.entries()) if demand.lists_entries else frozenset()
+        )
+        return replace(before, used=meter.used, reset_s=meter.reset_s(now), entries=entries)
 
     def _meter(self, measure: Measure) -> Meter:
         return self._meters.setdefault(measure, Meter())

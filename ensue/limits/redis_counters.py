@@ -59,10 +59,16 @@ class RedisCounters:
         arguments: list[int | str] = [self._now(), entry_id]
         for demand in demands:
             limit = -1 if demand.limit is None else demand.limit
-            arguments += [_lifetime(demand.measure), demand.amount, limit, int(demand.is_probe)]
+            arguments += [
+                _lifetime(demand.measure),
+                demand.amount,
+                limit,
+                int(demand.is_probe),
+                int(demand.lists_entries),
+            ]
         with _answering():
             found = await self._take(keys, arguments)
-        readings = tuple(Reading(bool(fits), used, wait / _MICRO, reset / _MICRO) for fits, used, wait, reset in found)
+        readings = tuple(_reading(*values) for values in found)
         if all_fit(demands, readings):
             self.renewal.taken(key_id, entry_id, demands)
         return readings
@@ -95,6 +101,12 @@ class RedisCounters:
 
 def _keys(key_id: str, measures: Sequence[Measure]) -> list[str]:
     return [f"ensue:limits:{key_id}:{measure}:{part}" for measure in measures for part in ("entries", "used")]
+
+
+def _reading(fits: int, used: int, wait_us: int, reset_us: int, members: Sequence[bytes]) -> Reading:
+    parts = (member.decode().rpartition(":") for member in members)
+    entries = frozenset((entry_id, int(amount)) for entry_id, _, amount in parts)
+    return Reading(bool(fits), used, wait_us / _MICRO, reset_us / _MICRO, entries)
 
 
 def _lifetime(measure: Measure) -> int:

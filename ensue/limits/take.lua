@@ -1,7 +1,8 @@
 -- Meets all demands on one key, or none: KeyMeters.take in Redis.
 -- KEYS: for each demand its entries (a sorted set of id:amount by end) and what is used of it (a number).
 -- ARGV: now in microseconds or "", the entry's id, and for each demand: lifetime in microseconds, amount, limit or -1,
--- 1 where it is only a probe. Returns for each demand: 1 if it fits, used, microseconds until it fits, until reset.
+-- 1 where it is only a probe, 1 where its entries are wanted. Returns for each demand: 1 if it fits, used, microseconds
+-- until it fits, until reset, and the entries.
 
 local now = tonumber(ARGV[1])
 if not now then
@@ -57,17 +58,17 @@ end
 
 local readings, all_fit = {}, true
 for i = 1, #KEYS / 2 do
-  local entries, used_key, first = KEYS[2 * i - 1], KEYS[2 * i], 4 * i - 1
+  local entries, used_key, first = KEYS[2 * i - 1], KEYS[2 * i], 5 * i - 2
   local amount, limit, is_probe = tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2]), ARGV[first + 3] == '1'
   local used = drop_ended(entries, used_key)
   local fits = amount == 0 or limit < 0 or used + amount <= limit
   local wait = fits and 0 or wait_us(entries, used, amount, limit)
-  readings[i] = {fits and 1 or 0, used, wait, reset_us(entries)}
+  readings[i] = {fits and 1 or 0, used, wait, reset_us(entries), {}}
   all_fit = all_fit and (fits or is_probe)
 end
 if all_fit then
   for i = 1, #KEYS / 2 do
-    local entries, used_key, first = KEYS[2 * i - 1], KEYS[2 * i], 4 * i - 1
+    local entries, used_key, first = KEYS[2 * i - 1], KEYS[2 * i], 5 * i - 2
     local amount, is_probe = tonumber(ARGV[first + 1]), ARGV[first + 3] == '1'
     if amount > 0 and not is_probe then
       local ends_at = now + tonumber(ARGV[first])
@@ -79,6 +80,9 @@ if all_fit then
       redis.call('EXPIRE', used_key, KEPT_FOR_S)
       readings[i][2] = tonumber(redis.call('GET', used_key))
       readings[i][4] = reset_us(entries)
+    end
+    if ARGV[first + 4] == '1' then
+      readings[i][5] = redis.call('ZRANGE', entries, 0, -1)
     end
   end
 end

@@ -80,6 +80,14 @@ def spent(connection: Connection, key_id: str, now: float) -> Spent:
     return Spent(*(int(number or 0) for number in found))
 
 
+def settled_of(connection: Connection, request_ids: Sequence[str]) -> frozenset[str]:
+    """Those of the requests that are settled, and so part of the sums."""
+    if not request_ids:
+        return frozenset()
+    is_settled = and_(ledger.c.id.in_(request_ids), ledger.c.settled_at.is_not(None))
+    return frozenset(connection.execute(select(ledger.c.id).where(is_settled)).scalars())
+
+
 def usage(connection: Connection, wanted: Wanted, max_rows: int | None = None) -> list[UsageRow]:
     """The sums in the order of what they were asked by, the first so many."""
     columns = [_COLUMNS[dimension] for dimension in wanted.by]

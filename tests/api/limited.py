@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +19,17 @@ class Book:
     """A ledger that says what it is told."""
 
     by_key: dict[str, Spent] = field(default_factory=dict)
+    settled_ids: set[str] = field(default_factory=set)
+    num_reads: int = 0
     is_written: asyncio.Event = field(default_factory=asyncio.Event)  # what was settled
 
     def __post_init__(self) -> None:
         self.is_written.set()
 
-    async def spent(self, key_id: str) -> Spent:
+    async def spent(self, key_id: str, request_ids: Collection[str]) -> tuple[Spent, frozenset[str]]:
+        self.num_reads += 1
         await asyncio.sleep(0)
-        return self.by_key.get(key_id, Spent())
+        return self.by_key.get(key_id, Spent()), frozenset(request_ids) & self.settled_ids
 
     async def settled(self, request_id: str) -> None:
         await self.is_written.wait()
@@ -57,6 +61,7 @@ class LedgerEntry:
         assert self.ask.key is not None
         total = self.book.by_key.get(self.ask.key.id, Spent()).in_all + outcome.usage.total_tokens
         self.book.by_key[self.ask.key.id] = Spent(total, total, total)
+        self.book.settled_ids.add(self.ask.request_id)
 
 
 async def used(counters: Counters, key_id: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 import httpx2
@@ -124,7 +125,7 @@ async def test_what_a_budget_refuses_takes_nothing_of_other_limits(make_api: Mak
 
 
 async def test_a_silent_ledger_refuses_keys_with_budgets_and_no_others(make_api: MakeApi, keys: KeyStore) -> None:
-    async def silent(key_id: str) -> Spent:
+    async def silent(key_id: str, request_ids: Collection[str]) -> tuple[Spent, frozenset[str]]:
         raise Overloaded("The ledger does not answer.", retry_after_s=3)
 
     for rights, status in ((KeyRights(token_budget=100), 503), (KeyRights(tokens_per_minute=100), 200)):
@@ -152,20 +153,24 @@ async def test_who_asks_again_at_once_is_not_charged_twice(make_api: MakeApi, ke
     assert [(await app.post()).status_code for _ in range(11)] == [*[200] * 10, 429]
 
 
-async def test_what_the_ledger_writes_while_a_request_is_checked_is_not_charged_twice(
-    make_api: MakeApi, keys: KeyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "RELEASE_TIMEOUT_S", 0.01)
+async def test_what_is_written_and_still_held_is_charged_once(make_api: MakeApi, keys: KeyStore) -> None:
     app = Budgeted(make_api, keys, KeyRights(token_budget=9), Spent())
     app.book.is_written.clear()
     assert (await app.post()).status_code == 200
-    read = app.book.spent
-
-    async def written_meanwhile(key_id: str) -> Spent:
-        monkeypatch.setattr(limits, "RELEASE_TIMEOUT_S", 30.0)
-        asyncio.get_running_loop().call_later(0.01, app.book.is_written.set)
-        return await read(key_id)
-
-    monkeypatch.setattr(app.book, "spent", written_meanwhile)
+    assert (await used(app.counters, app.key_id))["budget"] == 5
     assert (await app.post(max_tokens=1)).status_code == 200
     assert app.book.by_key[app.key_id].in_all == 9
+
+
+async def test_a_budget_that_is_used_up_is_said_to_be_even_where_the_ledger_is_late(
+    make_api: MakeApi, keys: KeyStore
+) -> None:
+    app = Budgeted(make_api, keys, KeyRights(token_budget=5), Spent())
+    app.book.is_written.clear()
+    late = app.ledger.book = Book()
+    assert (await app.post()).status_code == 200
+    posting = asyncio.create_task(app.post())
+    await until(lambda: app.book.num_reads == 2)
+    app.book.by_key, app.book.settled_ids = late.by_key, late.settled_ids
+    app.book.is_written.set()
+    assert refusal(await posting)[2] == "insufficient_quota"

@@ -56,8 +56,13 @@ class NaiveCounters:
             if demand.amount and not demand.is_probe:
                 self._all(demand.measure).append((self._end(demand.measure), entry_id, demand.amount))
         after = [self._read(demand) for demand in demands]
+        lists = [
+            frozenset((name, amount) for _, name, amount in self._all(d.measure)) if d.lists_entries else frozenset()
+            for d in demands
+        ]
         return tuple(
-            Reading(was.fits, now.used, was.wait_s, now.reset_s) for was, now in zip(before, after, strict=True)
+            Reading(was.fits, now.used, was.wait_s, now.reset_s, entries)
+            for was, now, entries in zip(before, after, lists, strict=True)
         )
 
     def change(self, entry_id: str, changes: Sequence[Change]) -> None:

@@ -24,6 +24,7 @@ def random_demands(choose: random.Random) -> list[Demand]:
             choose.choice((0, 1, 3, 20, 45)),
             choose.choice((5, 20, 40, None)),
             is_probe=choose.random() < 0.2,
+            lists_entries=choose.random() < 0.3,
         )
         for measure in measures
     ]

@@ -23,8 +23,10 @@ async def test_what_was_settled_is_spent_once_it_is_waited_for(database: Databas
     for number in (1, 2):
         ledger.settle(settlement(number, Usage(10, 5)))
         await spending.settled(f"req_{number}")
-    assert await spending.spent("key_a") == Spent(in_all=30, this_month=30, this_day=15)
-    assert await spending.spent("key_b") == Spent()
+    ids = ["req_2", "req_3", "req_4"]
+    sums = Spent(in_all=30, this_month=30, this_day=15)
+    assert await spending.spent("key_a", ids) == (sums, frozenset(["req_2"]))
+    assert await spending.spent("key_b") == (Spent(), frozenset())
     ledger.close()
 
 
