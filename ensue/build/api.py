@@ -30,7 +30,7 @@ from ensue.metrics import Metrics
 from ensue.model.config import load_sampling_defaults
 from ensue.sampling_params import SamplingParams
 from ensue.served_models import ServedModel, ServedModels
-from ensue.store.audit import FILE_NAME, AuditLog
+from ensue.store.audit import AuditLog
 from ensue.store.db import Database
 from ensue.store.key_admin import KeyAdmin
 from ensue.store.keys import KeyStore
@@ -63,7 +63,7 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
         else EngineClient(Path(settings.socket_path), on_phase=progress.on_phase)
     )
     models = ServedModels([served_model(settings, engine, tokenizer)])
-    audit = _audit_log(config.server)
+    audit = AuditLog.of(config.server.data_dir)
     refusals = None if keys is None else RefusalLog(audit)
     key_admin = None if keys is None else KeyAdmin(keys, audit)
     tokens = token_keys(config.jwt)
@@ -118,10 +118,6 @@ def token_keys(config: JwtConfig) -> TokenAuthenticator | None:
     except ImportError:
         raise ConfigError("Tokens need PyJWT: pip install 'ensue[jwt]'.") from None
     return JwtKeys(config, Jwks(config.jwt_jwks))
-
-
-def _audit_log(server: ServerConfig) -> AuditLog:
-    return AuditLog(Path(server.data_dir).absolute() / FILE_NAME)
 
 
 class _Progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,9 +14,9 @@ DataDir = Annotated[str, typer.Option("--data-dir", help="Folder with the log.",
 @app.command()
 def verify(data_dir: DataDir = "./.data") -> None:
     """Check the chain of hashes from the first record to the last."""
-    from ensue.store.audit import FILE_NAME, AuditLog
+    from ensue.store.audit import AuditLog
 
-    num_records, num_torn = AuditLog(Path(data_dir) / FILE_NAME).verify()
+    num_records, num_torn = AuditLog.of(data_dir).verify()
     torn = f" {num_torn} unfinished lines, left by crashes, stand outside the chain." if num_torn else ""
     typer.echo(f"The audit log is whole: {num_records} records.{torn}")
 
@@ -30,7 +29,7 @@ def show(
     """Print the newest records, one JSON object a line."""
     import json
 
-    from ensue.store.audit import FILE_NAME, AuditLog
+    from ensue.store.audit import AuditLog
 
-    for record in AuditLog(Path(data_dir) / FILE_NAME).read(last):
+    for record in AuditLog.of(data_dir).read(last):
         typer.echo(json.dumps(record.as_dict()))

@@ -8,29 +8,19 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from ensue.build.store import database_file, open_database
-from ensue.cli import settings
 from ensue.cli.key_options import FLAGS
 from ensue.cli.key_tables import print_key, print_keys, print_token
+from ensue.cli.place import Place, database_of
 from ensue.errors import ConfigError, InvalidRequest
 from ensue.rights import SCOPES
 from ensue.store.api_key import ApiKey, describe
-from ensue.store.audit import FILE_NAME, AuditLog
+from ensue.store.audit import AuditLog
 from ensue.store.key_admin import ADMIN, Actor, KeyAdmin, KeyChanges
 from ensue.store.keys import KeyStore
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the keys are, as given on the command line; else as the server's settings say."""
-
-    data_dir: str | None
-    database_url: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +94,13 @@ def _host(place: Place, *, may_make: bool = False) -> Iterator[_Host]:
     Raises:
         ConfigError: there is no database, or a value that no key can have.
     """
-    config = settings.read({"data_dir": place.data_dir, "database_url": place.database_url})
-    file = database_file(config.server)
-    if not may_make and config.store.database_url is None and not file.exists():
-        raise ConfigError(f"There is no database {file}: give the server's --data-dir or --database-url.")
-    database = open_database(config.server, config.store)
-    keys = KeyStore(database)
-    audit = AuditLog(Path(config.server.data_dir).absolute() / FILE_NAME)
-    try:
-        yield _Host(keys, KeyAdmin(keys, audit), Actor(f"host:{_user()}"))
-    except InvalidRequest as error:
-        flag = FLAGS.get(error.param or "", f"--{error.param}" if error.param else "")
-        raise ConfigError(f"{flag}: {error.message}" if flag else error.message) from None
-    finally:
-        keys.close()
-        database.close()
+    config = place.config
+    with database_of(config, may_make=may_make) as database, closing(KeyStore(database)) as keys:
+        try:
+            yield _Host(keys, KeyAdmin(keys, AuditLog.of(config.server.data_dir)), Actor(f"host:{_user()}"))
+        except InvalidRequest as error:
+            flag = FLAGS.get(error.param or "", f"--{error.param}" if error.param else "")
+            raise ConfigError(f"{flag}: {error.message}" if flag else error.message) from None
 
 
 def _user() -> str:

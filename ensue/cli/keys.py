@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ensue.cli.key_options import rights_of, with_rights
+from ensue.cli.place import Place
 from ensue.errors import ConfigError
 from ensue.times import parse_duration
 
@@ -38,7 +39,7 @@ def create(
     asked = {"name": name, "owner": owner, "rights": rights_of(given)}
     from ensue.cli import key_acts
 
-    key_acts.create(key_acts.Place(data_dir, database_url), asked, is_admin=admin, as_json=as_json)
+    key_acts.create(Place(data_dir, database_url), asked, is_admin=admin, as_json=as_json)
 
 
 @app.command("list")
@@ -46,7 +47,7 @@ def list_(*, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json
     """List all keys."""
     from ensue.cli import key_acts
 
-    key_acts.list_all(key_acts.Place(data_dir, database_url), as_json=as_json)
+    key_acts.list_all(Place(data_dir, database_url), as_json=as_json)
 
 
 @app.command()
@@ -54,7 +55,7 @@ def show(key: Key, *, data_dir: DataDir = None, database_url: DatabaseUrl = None
     """Show all that is known of a key."""
     from ensue.cli import key_acts
 
-    key_acts.show(key_acts.Place(data_dir, database_url), key, as_json=as_json)
+    key_acts.show(Place(data_dir, database_url), key, as_json=as_json)
 
 
 @app.command()
@@ -78,7 +79,7 @@ def update(
         raise ConfigError("There is nothing to change: give one of the options of `ensue keys update --help`.")
     from ensue.cli import key_acts
 
-    key_acts.update(key_acts.Place(data_dir, database_url), key, asked, as_json=as_json)
+    key_acts.update(Place(data_dir, database_url), key, asked, as_json=as_json)
 
 
 @app.command()
@@ -97,7 +98,7 @@ def rotate(
         raise ConfigError(f"--overlap must be {error}.") from None
     from ensue.cli import key_acts
 
-    key_acts.rotate(key_acts.Place(data_dir, database_url), key, overlap_s, as_json=as_json)
+    key_acts.rotate(Place(data_dir, database_url), key, overlap_s, as_json=as_json)
 
 
 @app.command()
@@ -105,4 +106,4 @@ def revoke(key: Key, *, data_dir: DataDir = None, database_url: DatabaseUrl = No
     """End a key for ever; it stays in the list."""
     from ensue.cli import key_acts
 
-    key_acts.revoke(key_acts.Place(data_dir, database_url), key, as_json=as_json)
+    key_acts.revoke(Place(data_dir, database_url), key, as_json=as_json)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ensue.cli.place import Place
 from ensue.errors import ConfigError
 
 app = typer.Typer(name="usage", help="Show what was used; purge the ledger.", invoke_without_command=True)
@@ -38,7 +39,6 @@ def show(
     if as_json and as_csv:
         raise ConfigError("--json and --csv cannot both be had.")
     from ensue.cli import usage_acts
-    from ensue.cli.place import Place
 
     usage_acts.show(Place(data_dir, database_url), parameters, "json" if as_json else "csv" if as_csv else "table")
 
@@ -52,6 +52,5 @@ def purge(
 ) -> None:
     """Delete the ledger's rows of earlier days; the sums that `ensue usage` shows stay."""
     from ensue.cli import usage_acts
-    from ensue.cli.place import Place
 
     usage_acts.purge_before(Place(data_dir, database_url), before)

@@ -26,7 +26,7 @@ WIDTH_OF_A_FILE = 240
 def show(place: Place, parameters: Mapping[str, str], form: Literal["json", "csv", "table"]) -> None:
     """Requests of servers that were killed, and not started again since, count as far as they are known."""
     wanted = _wanted(parameters)
-    with database_of(place) as database:
+    with database_of(place.config) as database:
         recover(database, lambda instance_id: instances.is_alive(database, instance_id), int(time.time()))
         rows = read_report(database, wanted)
     if form == "json":
@@ -42,7 +42,7 @@ def purge_before(place: Place, before: str) -> None:
         day = parse_day(before)
     except ValueError:
         raise ConfigError(f"--before must be a day like 2026-01-31, not {before!r}.") from None
-    with database_of(place) as database:
+    with database_of(place.config) as database:
         num_purged = purge(database, day)
     sys.stdout.write(f"Purged {num_purged} rows of days before {day}. The sums by day stay.\n")
 

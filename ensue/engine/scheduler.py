@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import chain, takewhile
 
 from ensue.engine.block_manager import BlockManager
 from ensue.engine.fair_share import above_share, key_of, largest, shares_of_step, turns
@@ -142,14 +142,19 @@ class Scheduler:
 
     def _make_way(self) -> None:
         """Where the next in turn can't start, preempt those of the key that holds most above its share."""
-        candidate = next(turns(self.waiting, self.running), None)
-        if candidate is None or len({key_of(candidate), *map(key_of, self.running)}) == 1:
+        if not self.waiting or not self._has_rivals():
             return
+        candidate = next(turns(self.waiting, self.running))
         if len(self.running) >= self._max_num_seqs and not self._give_way(candidate, None):
             return
         while (num_needed := self._num_needed(candidate)) > self.blocks.num_free:
             if not self._give_way(candidate, num_needed):
                 return
+
+    def _has_rivals(self) -> bool:
+        """Whether several keys want something; while there is one, nobody is above a share."""
+        key = key_of(self.waiting[0])
+        return any(key_of(sequence) != key for sequence in chain(self.running, self.waiting))
 
     def _give_way(self, candidate: Sequence, num_blocks: int | None) -> bool:
         sequence = above_share(candidate, self.running, num_blocks)
@@ -159,7 +164,7 @@ class Scheduler:
 
     def _admit(self, shares: dict[str, int], work: SchedulerOutput) -> None:
         """Start waiting sequences in turn, each when there is room for all of it."""
-        if not any(shares.values()):
+        if len(self.running) >= self._max_num_seqs or not any(shares.values()):
             return
         for sequence in turns(self.waiting, self.running):
             share = shares.get(key_of(sequence), 0)

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,11 @@ class AuditRecord:
 class AuditLog:
     """One file. Blocks while it writes, so it belongs off the event loop."""
 
+    @classmethod
+    def of(cls, data_dir: str) -> AuditLog:
+        """The one in a server's data folder."""
+        return cls(Path(data_dir).absolute() / FILE_NAME)
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._head_path = path.with_suffix(".head")
@@ -89,9 +95,9 @@ class AuditLog:
 
     def read(self, num_records: int | None = None, before: int | None = None) -> list[AuditRecord]:
         """Records in their order: the last so many of those with a lower number than `before`."""
-        records = [record for record in self._records() if record is not None]
-        chosen = [record for record in records if before is None or record.number < before]
-        return chosen if num_records is None else chosen[max(0, len(chosen) - num_records) :]
+        records = (record for line in self._lines_backwards() if (record := _parse(line)) is not None)
+        chosen = (record for record in records if before is None or record.number < before)
+        return list(islice(chosen, num_records))[::-1]
 
     def verify(self) -> tuple[int, int]:
         """Check the whole chain; returns the numbers of records and of torn lines.
@@ -117,6 +123,21 @@ class AuditLog:
             with self.path.open("rb") as file:
                 for line in file:
                     yield _parse(line)
+        except FileNotFoundError:
+            return
+
+    def _lines_backwards(self) -> Iterator[bytes]:
+        """From the newest: a log of years is not read for its last lines."""
+        try:
+            with self.path.open("rb") as file:
+                end, rest = file.seek(0, os.SEEK_END), b""
+                while end:
+                    start = max(0, end - _READ_BACK)
+                    file.seek(start)
+                    rest, *lines = (file.read(end - start) + rest).split(b"\n")
+                    yield from reversed(lines)
+                    end = start
+                yield rest
         except FileNotFoundError:
             return
 

@@ -37,6 +37,15 @@ def test_records_are_chained_and_read_back(log: AuditLog) -> None:
     assert log.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_newest_records_of_a_long_log_are_found_from_its_end(log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines lie across the borders of what is read at once."""
+    filled(log, 40)
+    numbers = [record.number for record in log.read()]
+    monkeypatch.setattr("ensue.store.audit._READ_BACK", 97)
+    assert [record.number for record in log.read()] == numbers == list(range(1, 41))
+    assert [record.number for record in log.read(3)] == [38, 39, 40]
+
+
 def test_empty_log_is_whole(log: AuditLog) -> None:
     assert log.verify() == (0, 0)
     assert log.read() == []
