@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import xgrammar
@@ -19,6 +21,9 @@ from ensue.guided.vocabulary import BYTES, Vocabulary
 from ensue.request import CompiledGrammar
 
 NAME = "xgrammar"
+_SPARE_STEPS = 4  # of the longest kind, that a text may take beside the mean
+_MEAN_S = 0.01  # a token
+_TOO_COMPLEX = "The constraint became too complex."
 
 
 class XgrammarBackend:
@@ -51,36 +56,49 @@ class XgrammarBackend:
 
 
 class XgrammarMatcher:
-    """Implements `Matcher`."""
+    """Implements `Matcher`. The library counts no fuel, so its time is counted, by step and over a whole text."""
 
     def __init__(self, matcher: xgrammar.GrammarMatcher, vocabulary: Vocabulary, step_cpu_s: float) -> None:
         self._matcher = matcher
         self._vocabulary = vocabulary
         self._step_cpu_s = step_cpu_s
+        self._left_s = _SPARE_STEPS * step_cpu_s
 
     def bitmask(self) -> bytes:
         num_tokens = len(self._vocabulary.tokens)
         words = np.full((1, (num_tokens + 1 + 31) // 32), -1, dtype=np.int32)
-        start = time.thread_time()
-        try:
+        with self._timed():
             self._matcher.fill_next_token_bitmask(words)
-        except RuntimeError:
-            raise GenerationFailed("The constraint became too complex.") from None
-        if time.thread_time() - start > self._step_cpu_s:  # the library has no limit of its own
-            raise GenerationFailed("The constraint became too complex.")
         return self._without_end(words.tobytes())
 
-    def _without_end(self, bits: bytes) -> bytes:
-        last, bit = divmod(len(self._vocabulary.tokens), 8)
-        return bits[:last] + (bytes([bits[last] & (1 << bit) - 1]) if bit else b"")
-
     def accept(self, token_id: int) -> None:
-        if not self._matcher.accept_token(token_id):
+        with self._timed():
+            is_accepted = self._matcher.accept_token(token_id)
+        if not is_accepted:
             raise GenerationFailed("The token may not stand here.")
+        self._left_s += _MEAN_S
 
     @property
     def is_accepting(self) -> bool:
         return bool(self._matcher.is_completed())
 
     def fork(self) -> XgrammarMatcher:
-        return XgrammarMatcher(self._matcher.fork(), self._vocabulary, self._step_cpu_s)
+        other = XgrammarMatcher(self._matcher.fork(), self._vocabulary, self._step_cpu_s)
+        other._left_s = self._left_s
+        return other
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        start = time.thread_time()
+        try:
+            yield
+        except RuntimeError:
+            raise GenerationFailed(_TOO_COMPLEX) from None
+        spent = time.thread_time() - start
+        self._left_s -= spent
+        if spent > self._step_cpu_s or self._left_s < 0:
+            raise GenerationFailed(_TOO_COMPLEX)
+
+    def _without_end(self, bits: bytes) -> bytes:
+        last, bit = divmod(len(self._vocabulary.tokens), 8)
+        return bits[:last] + (bytes([bits[last] & (1 << bit) - 1]) if bit else b"")

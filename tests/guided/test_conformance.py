@@ -322,6 +322,20 @@ async def test_what_costs_too_much_is_refused_or_harmless(name: BackendName, con
     await prover.close()
 
 
+def test_a_grammar_that_grows_with_its_text_ends_that_text_alone(name: BackendName) -> None:
+    """In xgrammar the time of a mask grows with the text, and only our limit ends that."""
+    constraint = grammar_case(name, 'root ::= root root | "a" | ""')
+    if constraint is None:
+        return
+    start, letter = start_of(constraint), vocabulary().tokens.index(b"a")
+    matcher = start.fork()
+    with pytest.raises(GenerationFailed) if name == "xgrammar" else contextlib.nullcontext():
+        for _ in range(1500 if name == "xgrammar" else 100):
+            matcher.bitmask()
+            matcher.accept(letter)
+    assert letter in allowed(start)
+
+
 def test_a_stop_string_may_end_a_text_where_it_satisfies_the_constraint(name: BackendName) -> None:
     check = TextCheck(backend(name).compile(Constraint("regex", "(ab)*é?", backend=name)))
     check.add("abab")
