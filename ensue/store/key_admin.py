@@ -14,7 +14,8 @@ from typing import Any
 from ensue.errors import InvalidRequest, PermissionDenied
 from ensue.rights import KeyRights
 from ensue.store.api_key import ApiKey
-from ensue.store.audit import AuditLog, Details, Value
+from ensue.store.audit import AuditLog
+from ensue.store.audit_record import Details, Value
 from ensue.store.keys import KeyStore
 
 ADMIN = "admin"

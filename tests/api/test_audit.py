@@ -14,7 +14,8 @@ from ensue.engine.fake import FakeEngine
 from ensue.metrics import Metrics
 from ensue.rights import SCOPES, KeyRights
 from ensue.served_models import ServedModels
-from ensue.store.audit import AuditLog, AuditRecord
+from ensue.store.audit import AuditLog
+from ensue.store.audit_record import AuditRecord
 from ensue.store.keys import KeyStore
 from ensue.store.refusals import RefusalLog
 from tests.api.conftest import Api, MakeApi

@@ -44,6 +44,15 @@ def make_key(url: str, name: str) -> None:
     database.close()
 
 
+def test_the_audit_log_is_rotated_as_it_says(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / ".data" / FILE_NAME)
+    log.append("test")
+    (rotate,) = re.findall(r"```sh\n(.*?)```", PAGE.partition("## The audit log")[2].partition("\n##")[0], re.DOTALL)
+    run(rotate, tmp_path, "")
+    log.append("test")
+    assert (log.verify(), len(list(log.path.parent.glob("audit*.jsonl")))) == ((2, 0), 2)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_backup_brings_back_what_was_there(backend: str, tmp_path: Path) -> None:
     back_up, restore = commands(backend)

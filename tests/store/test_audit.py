@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import multiprocessing
+import resource
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ensue.errors import EnsueError
-from ensue.store.audit import NO_HASH, AuditLog
+from ensue.store.audit import AuditLog
+from ensue.store.audit_record import NO_HASH
 from ensue.store.refusals import Refusal, RefusalLog
+from tests.product.server import wait_until
 
 
 @pytest.fixture
@@ -85,6 +90,97 @@ def test_line_that_a_crash_left_unfinished_stands_outside_the_chain(log: AuditLo
         file.write(line[:kept])
     log.append("key.revoked", target="key_1")
     assert log.verify() == (4, 1)
+
+
+def test_first_line_that_a_crash_left_unfinished_stands_outside_the_chain(log: AuditLog) -> None:
+    line = filled(log, 1)[0]
+    log.path.write_text(line[:20])
+    log.path.with_suffix(".head").unlink()
+    log.append("key.revoked", target="key_1")
+    assert log.verify() == (1, 1)
+
+
+def test_what_was_cut_off_stays_missing_when_the_log_goes_on(log: AuditLog) -> None:
+    lines = filled(log)
+    log.path.write_text("".join(line + "\n" for line in lines[:3]))
+    log.append("key.created")
+    with pytest.raises(EnsueError, match="missing"):
+        log.verify()
+
+
+@pytest.mark.parametrize("content", ["", "5", "x y", "5 6 7"])
+def test_damaged_head_is_said(log: AuditLog, content: str) -> None:
+    filled(log)
+    log.path.with_suffix(".head").write_text(content)
+    with pytest.raises(EnsueError, match="damaged"):
+        log.verify()
+
+
+def test_other_end_than_the_one_that_was_kept_is_found(log: AuditLog, tmp_path: Path) -> None:
+    filled(log)
+    other = AuditLog(tmp_path / "other" / "audit.jsonl")
+    filled(other, 7)
+    log.path.write_bytes(other.path.read_bytes())
+    with pytest.raises(EnsueError, match="not the record 5"):
+        log.verify()
+
+
+def test_full_disk_leaves_no_part_of_a_record(log: AuditLog) -> None:
+    filled(log, 3)
+    size, (_, hard) = log.path.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, hard))
+    try:
+        with pytest.raises(EnsueError, match="cannot be written"):
+            log.append("key.created")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert log.path.stat().st_size == size
+    log.append("key.created")
+    assert log.verify() == (4, 0)
+
+
+def test_record_whose_head_cannot_be_kept_is_taken_back(log: AuditLog) -> None:
+    filled(log, 3)
+    (blocked := log.path.with_suffix(".head-new")).mkdir()
+    with pytest.raises(EnsueError, match="cannot be written"):
+        log.append("key.created")
+    blocked.rmdir()
+    assert log.verify() == (3, 0)
+
+
+def test_renamed_file_is_an_older_part_of_the_log(log: AuditLog) -> None:
+    for number in range(12):
+        filled(log, 2)
+        log.path.rename(log.path.with_name(f"audit-{number}.jsonl"))
+    assert [record.number for record in log.read(3, before=22)] == [19, 20, 21]
+    filled(log, 1)
+    assert log.verify() == (25, 0)
+    log.path.with_name("audit-1.jsonl").unlink()
+    with pytest.raises(EnsueError, match="missing"):
+        log.verify()
+    log.path.with_name("audit-0.jsonl").unlink()
+    with pytest.raises(EnsueError, match="missing"):
+        log.verify()
+    assert log.verify(first=5) == (21, 0)
+
+
+def test_file_that_is_renamed_while_a_writer_waits_for_it_is_left_alone(log: AuditLog) -> None:
+    filled(log, 2)
+    with log.path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=log.append, args=("key.created",))
+        waiting.start()
+        assert wait_until(lambda: _is_waited_for(log.path), 30)
+        log.path.rename(log.path.with_name("audit-1.jsonl"))
+    waiting.join(30)
+    assert [path.read_bytes().count(b"\n") for path in log._files()] == [2, 1]
+    assert log.verify() == (3, 0)
+
+
+def _is_waited_for(path: Path) -> bool:
+    """Whether somebody waits for a lock on the file, as the kernel tells it."""
+    inode = path.stat().st_ino
+    return any(" -> " in line and f":{inode} " in line for line in Path("/proc/locks").read_text().splitlines())
 
 
 def append_many(path: Path) -> None:
