@@ -81,10 +81,16 @@ def as_dict(row: UsageRow, by: Sequence[Dimension]) -> dict[str, str | int | Non
 
 
 def as_csv(rows: Sequence[UsageRow], by: Sequence[Dimension]) -> str:
-    """With a line of names."""
+    """With a line of names; no cell is a formula to a spreadsheet."""
     text = StringIO()
     names = [name for dimension in by for name in (("key_id", "key_name") if dimension == "key" else (dimension,))]
     writer = csv.DictWriter(text, [*names, *SUMS, "total_tokens"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(as_dict(row, by) for row in rows)
+    for row in rows:
+        writer.writerow({name: _harmless(value) for name, value in as_dict(row, by).items()})
     return text.getvalue()
+
+
+def _harmless(value: str | int | None) -> str | int | None:
+    """Spreadsheets compute texts that begin like this; names are what somebody made up."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value

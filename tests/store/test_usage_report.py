@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+from dataclasses import replace
 from datetime import date
+from io import StringIO
 
 import pytest
 from sqlalchemy import text
@@ -51,6 +54,12 @@ def test_a_table_has_a_line_of_names() -> None:
     header = "day,key_id,key_name,model,requests,prompt_tokens,cached_tokens,completion_tokens,total_tokens\n"
     assert as_csv([ROW], DIMENSIONS) == header + '2026-03-10,key_a,"the ""best"", team",tiny,2,20,8,10,30\n'
     assert as_csv([], DIMENSIONS) == header
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", '=HYPERLINK("http://x","y")'])
+def test_no_name_is_a_formula(name: str) -> None:
+    (cells,) = list(csv.reader(StringIO(as_csv([replace(ROW, key_name=name, model=name)], DIMENSIONS))))[1:]
+    assert cells[2:4] == [f"'{name}"] * 2
 
 
 def test_a_report_has_no_more_rows_than_it_may(database: Database) -> None:
