@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from ensue.api.protocol import AuditList, AuditObject
 from ensue.errors import InvalidRequest, UnknownParameter, shown
-from ensue.store.audit import AuditLog, AuditRecord
+from ensue.store.audit import AuditLog
+from ensue.store.audit_record import AuditRecord
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 PARAMETERS = ("limit", "before")

@@ -17,7 +17,7 @@ from ensue.hosts import is_loopback
 
 LASTING_S = 300.0  # keys are used for this long without being asked for again
 RETRY_AFTER_S = 10.0  # between two tries at least, however many tokens name a key that is not there
-TIMEOUT_S = 5.0
+TIMEOUT_S = 5.0  # for a whole try, however slowly the issuer answers
 MAX_BYTES = 2**20
 MAX_KEYS = 100
 
@@ -35,7 +35,7 @@ class Jwks:
         self._clock = clock
         self._keys: dict[str, Jwk] | None = None  # by key id
         self._tried_at = self._loaded_at = float("-inf")
-        self._loading = asyncio.Lock()
+        self._loading: asyncio.Task[None] | None = None  # the try that all who need one wait for
         self._url = httpx2.URL(place) if "://" in place else None
         if self._url is not None:
             _check_url(self._url)
@@ -46,24 +46,38 @@ class Jwks:
         Raises:
             Overloaded: there are no keys yet, and none can be had.
         """
-        is_old = self._clock() - self._loaded_at > LASTING_S
-        if is_old or self._keys is None or key_id not in self._keys:
+        is_old, has_failed = self._clock() - self._loaded_at > LASTING_S, self._tried_at > self._loaded_at
+        if self._keys is None or key_id not in self._keys:
+            await self._load()
+        elif is_old and has_failed:  # nobody who has a key waits for an issuer that doesn't answer
+            self._begin_loading()
+        elif is_old:
             await self._load()
         if self._keys is None:
             raise Overloaded("The keys of the tokens' issuer cannot be had.", retry_after_s=int(RETRY_AFTER_S))
         return self._keys.get(key_id)
 
     async def _load(self) -> None:
-        """Ask again, where that was not just done; a failure leaves the keys as they are."""
-        async with self._loading:
-            if self._clock() - self._tried_at < RETRY_AFTER_S:
-                return
-            self._tried_at = self._clock()
-            try:
+        """Ask again, where that was not just done. Who leaves ends no try that others wait for."""
+        if (loading := self._begin_loading()) is not None:
+            await asyncio.shield(loading)
+
+    def _begin_loading(self) -> asyncio.Task[None] | None:
+        if self._loading is None and self._clock() - self._tried_at >= RETRY_AFTER_S:
+            self._loading = asyncio.create_task(self._try())
+        return self._loading
+
+    async def _try(self) -> None:
+        """A failure leaves the keys as they are."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
                 self._keys = _parsed(await self._read())
-                self._loaded_at = self._clock()
-            except (OSError, httpx2.HTTPError, ValueError) as error:
-                log.error("the issuer's keys could not be read", reason=type(error).__name__)
+            self._tried_at = self._loaded_at = self._clock()
+        except (OSError, httpx2.HTTPError, ValueError) as error:
+            log.error("the issuer's keys could not be read", reason=type(error).__name__)
+            self._tried_at = self._clock()
+        finally:
+            self._loading = None
 
     async def _read(self) -> bytes:
         if self._url is None:
@@ -98,5 +112,5 @@ def _parsed(content: bytes) -> dict[str, Jwk]:
         entries = msgspec.json.decode(content)["keys"]
         keys = [entry for entry in entries[:MAX_KEYS] if entry.get("use", "sig") == "sig"]
         return {entry["kid"]: entry for entry in keys if isinstance(entry.get("kid"), str)}
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("no JSON Web Key Set") from None

@@ -7,9 +7,10 @@ key's own where it names one. A token never gives the scope `admin`: that is the
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jwt
 
@@ -23,6 +24,7 @@ MAX_TOKEN_LENGTH = 8192
 GRANTED_SCOPES = frozenset(SCOPES) - {"admin"}
 MAX_SUBJECT_LENGTH = 255
 _REQUIRED = ["exp", "iss", "aud", "sub"]
+_TIMES = ("exp", "nbf", "iat")
 
 Claims = Mapping[str, Any]
 
@@ -55,7 +57,7 @@ class JwtKeys:
         if chosen not in (config.jwt_algorithms or DEFAULT_JWT_ALGORITHMS):
             raise _refused()
         try:
-            return jwt.decode(
+            claims: Claims = jwt.decode(
                 token,
                 jwt.PyJWK(dict(jwk), algorithm=chosen),
                 algorithms=[chosen],
@@ -68,6 +70,9 @@ class JwtKeys:
             raise AuthenticationError("This token has expired.", code="key_expired") from None
         except jwt.PyJWTError:
             raise _refused() from None
+        if not all(_is_time(claims[name]) for name in _TIMES if name in claims):
+            raise _refused()
+        return claims
 
     def _key(self, claims: Claims) -> ApiKey:
         """The same subject is the same key, whatever token it comes with."""
@@ -104,6 +109,11 @@ def _header(token: str) -> dict[str, str]:
     if not all(isinstance(value, str) for value in found.values()):
         raise _refused()
     return {name: str(value) for name, value in found.items()}
+
+
+def _is_time(value: object) -> bool:
+    """The library takes texts for numbers, too."""
+    return type(value) in (int, float) and math.isfinite(cast(float, value))
 
 
 def _words(value: object) -> tuple[str, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -36,6 +39,8 @@ STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 CURVE = ec.generate_private_key(ec.SECP256R1())
 PUBLIC_PEM = SIGNER.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 RSA_JWK = {**json.loads(RSAAlgorithm.to_jwk(SIGNER.public_key())), "kid": "rsa", "alg": "RS256", "use": "sig"}
+SECRET = b"0123456789abcdef0123456789abcdef"
+OCT_JWK = {"kty": "oct", "k": base64.urlsafe_b64encode(SECRET).decode(), "kid": "oct"}
 EC_JWK = {**json.loads(ECAlgorithm.to_jwk(CURVE.public_key())), "kid": "ec"}
 CLAIMS: dict[str, Any] = {
     "iss": ISSUER,
@@ -49,7 +54,8 @@ CLAIMS: dict[str, Any] = {
 @pytest.fixture
 def config(tmp_path: Path) -> JwtConfig:
     path = tmp_path / "jwks.json"
-    path.write_text(json.dumps({"keys": [RSA_JWK, EC_JWK, {**RSA_JWK, "kid": "secret", "use": "enc"}]}))
+    others = [{**RSA_JWK, "kid": "secret", "use": "enc"}, {**RSA_JWK, "kid": "broken", "n": ""}, OCT_JWK]
+    path.write_text(json.dumps({"keys": [RSA_JWK, EC_JWK, *others]}))
     return JwtConfig(jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwt_jwks=str(path))
 
 
@@ -65,8 +71,20 @@ def signed(
     return jwt.encode(merged, key, algorithm, headers={"kid": kid, **headers})
 
 
-def part(value: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+def part(value: Any) -> str:
+    return encoded(json.dumps(value).encode())
+
+
+def encoded(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def raw_signed(claims: Any, old: str, new: str) -> str:
+    """With what no library would write: a piece of the claims' JSON is exchanged before it is signed."""
+    text = json.dumps(claims)
+    assert old in text
+    signing = f"{part({'alg': 'RS256', 'kid': 'rsa'})}.{encoded(text.replace(old, new).encode())}"
+    return f"{signing}.{encoded(RSAAlgorithm(RSAAlgorithm.SHA256).sign(signing.encode(), SIGNER))}"
 
 
 async def test_subject_becomes_a_key_with_the_claimed_rights(config: JwtConfig) -> None:
@@ -126,8 +144,28 @@ FORGED: dict[str, Callable[[], str]] = {
     "not yet": lambda: signed({"nbf": 2**33 - 1}),
     "without end": lambda: signed({"exp": None}),
     "end that is no number": lambda: signed({"exp": "soon"}),
+    "end that is a text": lambda: signed({"exp": str(2**33)}),
+    "end beyond all numbers": lambda: raw_signed(CLAIMS, '"exp": 8589934592', '"exp": 1e400'),
+    "end that is not a number": lambda: raw_signed(CLAIMS, '"exp": 8589934592', '"exp": NaN'),
+    "beginning that is a text": lambda: signed({"nbf": "5"}),
+    "beginning before all numbers": lambda: raw_signed(CLAIMS | {"nbf": 0}, '"nbf": 0', '"nbf": -1e400'),
+    "made at a text": lambda: signed({"iat": "5"}),
+    "made in the future": lambda: signed({"iat": 2**33 - 1}),
+    "claims in a list": lambda: raw_signed([], "", ""),
+    "deep claims": lambda: raw_signed(CLAIMS | {"x": 0}, '"x": 0', '"x": ' + "[" * 2000 + "]" * 2000),
+    "deep header": lambda: f"{encoded(b'[' * 5000)}.{part(CLAIMS)}.AA",
+    "long number in the header": lambda: f"{encoded(b'{' + b'1' * 5000)}.{part(CLAIMS)}.AA",
+    "key id that is a path": lambda: signed(kid="../../../dev/null"),
+    "key id with NUL": lambda: signed(kid="rsa\0"),
+    "key id in a list": lambda: f"{part({'alg': 'RS256', 'kid': ['rsa']})}.{part(CLAIMS)}.AA",
+    "secret of the key set": lambda: signed(key=SECRET, algorithm="HS256", kid="oct"),
+    "broken key of the key set": lambda: signed(kid="broken"),
+    "payload outside the token": lambda: signed(b64=False, crit=["b64"]),
     "other issuer": lambda: signed({"iss": "https://evil.example"}),
     "other audience": lambda: signed({"aud": "another"}),
+    "other audiences": lambda: signed({"aud": ["another", AUDIENCE + "2"]}),
+    "audience that is an object": lambda: raw_signed(CLAIMS, f'"aud": "{AUDIENCE}"', f'"aud": {{"{AUDIENCE}": 1}}'),
+    "issuer in a list": lambda: raw_signed(CLAIMS, f'"iss": "{ISSUER}"', f'"iss": ["{ISSUER}"]'),
     "no audience": lambda: signed({"aud": None}),
     "no subject": lambda: signed({"sub": None}),
     "empty subject": lambda: signed({"sub": ""}),
@@ -147,6 +185,11 @@ async def test_forged_token_is_refused(config: JwtConfig, name: str) -> None:
     with pytest.raises(AuthenticationError) as caught:
         await keys_of(config).authenticate(FORGED[name]())
     assert caught.value.code == ("key_expired" if name == "expired" else "invalid_api_key")
+
+
+@pytest.mark.parametrize("claims", [{"aud": ["another", AUDIENCE]}, {"exp": 2.0**40}, {"nbf": 5.5, "iat": 5}])
+async def test_all_forms_of_a_good_claim_are_taken(config: JwtConfig, claims: dict[str, Any]) -> None:
+    assert (await keys_of(config).authenticate(signed(claims))).name == "team-a"
 
 
 async def test_clocks_may_differ_a_little(config: JwtConfig) -> None:
@@ -214,6 +257,78 @@ async def test_keys_come_from_a_url_that_answers_itself(path: str) -> None:
         finally:
             issuer.shutdown()
             thread.join()
+
+
+KEYS_ANSWER = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + json.dumps({"keys": [RSA_JWK]}).encode()
+
+
+@dataclass
+class SlowIssuer:
+    """Counts who asks it; answers byte by byte, or as soon as it may."""
+
+    may_answer: asyncio.Event
+    drips: bool = False
+    num_asked: int = 0
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.num_asked += 1
+        with contextlib.suppress(OSError):
+            while self.drips:
+                writer.write(b"H")
+                await writer.drain()
+                await asyncio.sleep(0.005)
+            await self.may_answer.wait()
+            writer.write(KEYS_ANSWER)
+            await writer.drain()
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def slow_issuer(clock: Callable[[], float]) -> AsyncIterator[tuple[SlowIssuer, Jwks]]:
+    issuer = SlowIssuer(asyncio.Event())
+    server = await asyncio.start_server(issuer.answer, "127.0.0.1", 0)
+    async with server:
+        yield issuer, Jwks(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", clock=clock)
+        issuer.drips = False
+        issuer.may_answer.set()
+
+
+async def test_issuer_that_answers_byte_by_byte_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ensue.api.jwks.TIMEOUT_S", 0.05)
+    async with slow_issuer(lambda: 0.0) as (issuer, jwks):
+        issuer.drips = True
+        with pytest.raises(Overloaded):
+            await jwks.find("rsa")
+
+
+async def test_tokens_share_one_try_which_none_that_leaves_ends() -> None:
+    async with slow_issuer(lambda: 0.0) as (issuer, jwks):
+        first, *others = [asyncio.create_task(jwks.find(kid)) for kid in ("rsa", "rsa", "nobody", "rsa")]
+        while not issuer.num_asked:
+            await asyncio.sleep(0.001)
+        first.cancel()
+        issuer.may_answer.set()
+        assert await asyncio.gather(*others) == [RSA_JWK, None, RSA_JWK]
+        assert [await jwks.find(f"unknown {number}") for number in range(100)] == [None] * 100
+        assert issuer.num_asked == 1
+
+
+async def test_nobody_who_has_a_key_waits_for_an_issuer_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    async with slow_issuer(lambda: now[0]) as (issuer, jwks):
+        issuer.may_answer.set()
+        assert await jwks.find("rsa") == RSA_JWK
+        issuer.may_answer.clear()
+        now[0] = 400.0
+        monkeypatch.setattr("ensue.api.jwks.TIMEOUT_S", 0.05)
+        assert await jwks.find("rsa") == RSA_JWK
+        now[0] = 420.0
+        monkeypatch.setattr("ensue.api.jwks.TIMEOUT_S", 600.0)
+        async with asyncio.timeout(30):
+            assert await jwks.find("rsa") == RSA_JWK
+            while issuer.num_asked < 3:
+                await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("url", ["http://issuer.example/jwks", "ftp://127.0.0.1/x", "file:///etc/passwd"])
