@@ -35,7 +35,8 @@ class ProcessSettings:
     config: Config
     model: ModelSource
     socket_path: str  # of the engine worker
-    listen_fd: int | None = None  # the API's listening socket, inherited
+    listen_fd: int | None = None  # the listening socket of all API processes, inherited
+    api_index: int = 0  # of this API process among them
     is_terminal: bool = False  # whether a person reads what the supervisor prints
     is_ephemeral: bool = False  # serves one command without keys, and keeps nothing
 

@@ -75,6 +75,7 @@ class ServerConfig:
     generation_config: Literal["ensue", "model"] = setting("ensue", "Whose sampling defaults hold")
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least severe log lines to write")
     log_format: Literal["auto", "console", "json"] = setting("auto", "auto: console on a terminal, else json")
+    api_workers: int = setting(1, "API processes that share the port and the engine", low=1, high=256)
     drain_s: float = setting(30.0, "Seconds that running requests get at a shutdown", low=0)
 
 

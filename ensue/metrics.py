@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from ensue import __version__
 from ensue.outputs import EngineStats, Usage
 
 Kind = Literal["counter", "gauge", "histogram"]
+
+
+Combine = Literal["sum", "max", "own"]  # what several API processes know of a metric, as one number
 
 
 class Metric(NamedTuple):
@@ -23,6 +29,11 @@ class Metric(NamedTuple):
     help: str
     labels: tuple[str, ...] = ("model",)
     buckets: tuple[float, ...] = ()
+    combine: Combine | None = None  # None: the sum, but of gauges the one of the process that is asked
+
+    @property
+    def combining(self) -> Combine:
+        return self.combine or ("own" if self.kind == "gauge" else "sum")
 
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -48,17 +59,18 @@ TABLE = (
     Metric("ledger_rows_total", "counter", "Requests written to the ledger", ()),
     Metric("ledger_batches_total", "counter", "Transactions of the ledger that were committed", ()),
     Metric("ledger_failures_total", "counter", "Transactions of the ledger that failed, to be tried again", ()),
-    Metric("ledger_pending", "gauge", "Changes that are yet to be written to the ledger", ()),
-    Metric("ledger_lag_seconds", "gauge", "Age of the oldest of these changes", ()),
+    Metric("ledger_pending", "gauge", "Changes that are yet to be written to the ledger", (), combine="sum"),
+    Metric("ledger_lag_seconds", "gauge", "Age of the oldest of these changes", (), combine="max"),
     Metric("engine_ready", "gauge", "1 while the engine makes progress"),
     Metric("running_sequences", "gauge", "Sequences that hold a slot of the engine"),
     Metric("waiting_sequences", "gauge", "Sequences that wait for a slot"),
     Metric("kv_blocks_used", "gauge", "Blocks of the key/value cache in use"),
     Metric("kv_blocks", "gauge", "Blocks of the key/value cache"),
-    Metric("engine_steps_total", "counter", "Steps of the engine"),
-    Metric("preemptions_total", "counter", "Sequences pushed out to be computed again"),
-    Metric("engine_prompt_tokens_total", "counter", "Prompt tokens computed, recomputation included"),
-    Metric("engine_generation_tokens_total", "counter", "Tokens chosen by the engine"),
+    # What all API processes see of the one engine: the most is known to who has watched it longest.
+    Metric("engine_steps_total", "counter", "Steps of the engine", combine="max"),
+    Metric("preemptions_total", "counter", "Sequences pushed out to be computed again", combine="max"),
+    Metric("engine_prompt_tokens_total", "counter", "Prompt tokens computed, recomputation included", combine="max"),
+    Metric("engine_generation_tokens_total", "counter", "Tokens chosen by the engine", combine="max"),
 )
 
 
@@ -71,6 +83,11 @@ class _Histogram(Histogram):
         self._sum.inc(sum(values))
 
 
+_Sample = tuple[str, dict[str, str], float]  # name, labels, value
+_Key = tuple[str, tuple[tuple[str, str], ...]]
+Snapshot = dict[str, list[_Sample]]  # by the metric's name without _total
+_COMBINING = {f"ensue_{metric.name.removesuffix('_total')}": metric.combining for metric in TABLE}
+_GAUGES = {f"ensue_{metric.name}" for metric in TABLE if metric.kind == "gauge"}
 _CLASSES: dict[Kind, Any] = {"counter": Counter, "gauge": Gauge, "histogram": _Histogram}
 
 
@@ -84,6 +101,7 @@ class Metrics:
         self._engine_totals: dict[str, EngineStats] = {}
         self._ledger_totals: dict[str, int] = {}
         self._sources: list[Callable[[], None]] = []
+        self._read_others: Callable[[], Sequence[Snapshot]] = tuple
         self._metrics["build_info"].labels(__version__).set(1)
 
     def _make(self, metric: Metric) -> Any:
@@ -172,8 +190,62 @@ class Metrics:
             self._metrics[name].labels(model).inc(now - then if now >= then else now)
         self._engine_totals[model] = stats
 
-    def render(self) -> tuple[bytes, str]:
-        """The exposition text and its content type."""
+    def add_others(self, read: Callable[[], Sequence[Snapshot]]) -> None:
+        """Show one number for this process and those whose snapshots are read whenever the metrics are shown."""
+        self._read_others = read
+
+    def snapshot(self) -> Snapshot:
+        """What this process has counted."""
         for observe in self._sources:
             observe()
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        return {
+            family.name: [(sample.name, dict(sample.labels), sample.value) for sample in family.samples]
+            for family in self._registry.collect()
+        }
+
+    def render(self) -> tuple[bytes, str]:
+        """The exposition text and its content type."""
+        snapshot = together(self.snapshot(), self._read_others())
+        families = list(self._registry.collect())
+        for family in families:
+            family.samples = [Sample(*sample) for sample in snapshot[family.name]]
+        return generate_latest(_Collected(families)), CONTENT_TYPE_LATEST
+
+
+class _Collected(Collector):
+    """Metrics as they were collected, to be shown."""
+
+    def __init__(self, families: Sequence[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Family]:
+        return self._families
+
+
+def together(own: Snapshot, others: Iterable[Snapshot]) -> Snapshot:
+    """One number for each that several processes have counted; `own` is the one of the process that is asked."""
+    values = {family: {_key(sample): sample[2] for sample in samples} for family, samples in own.items()}
+    for other in others:
+        for family, samples in other.items():
+            if family in values and _COMBINING[family] != "own":
+                _add(values[family], samples, sum if _COMBINING[family] == "sum" else max)
+    return {
+        family: [(name, dict(labels), value) for (name, labels), value in numbers.items()]
+        for family, numbers in values.items()
+    }
+
+
+def without_gauges(snapshot: Snapshot) -> Snapshot:
+    """What a process that has ended leaves behind."""
+    return {family: samples for family, samples in snapshot.items() if family not in _GAUGES}
+
+
+def _add(values: dict[_Key, float], samples: Iterable[_Sample], combine: Callable[[Sequence[float]], float]) -> None:
+    for sample in samples:
+        key, value = _key(sample), sample[2]
+        how = min if key[0].endswith("_created") else combine
+        values[key] = how((values[key], value)) if key in values else value
+
+
+def _key(sample: _Sample) -> _Key:
+    return sample[0], tuple(sample[1].items())

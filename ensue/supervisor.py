@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ensue.child import Event, ExitCode
@@ -129,27 +129,34 @@ class Child:
 
 
 async def supervise(
-    worker: ChildSpec | None, api: ChildSpec, on_event: OnEvent, drain_s: float, stop: asyncio.Event
+    worker: ChildSpec | None, apis: Sequence[ChildSpec], on_event: OnEvent, drain_s: float, stop: asyncio.Event
 ) -> int:
     """Run the children until `stop` is set or one cannot start; returns the exit code of `ensue serve`.
 
-    The API ends first, so that its running requests can still be answered; then the worker.
+    The API processes end first and together, so that running requests can still be answered; then the worker.
     """
-    children = [Child(spec, on_event) for spec in (api, worker) if spec is not None]
+    children = [Child(spec, on_event) for spec in (*apis, worker) if spec is not None]
     tasks = [asyncio.create_task(child.run()) for child in children]
     stop_asked = asyncio.create_task(stop.wait())
     _pass_hangups_on([child for child in children if child.spec.reads_files_on_hangup])
     try:
         await asyncio.wait([*tasks, stop_asked], return_when=asyncio.FIRST_COMPLETED)
-        for child, task in zip(children, tasks, strict=True):
-            child.stop()
-            await asyncio.wait([task], timeout=drain_s + KILL_AFTER_S)
+        num_apis = len(apis)
+        await _stop(children[:num_apis], tasks[:num_apis], drain_s)
+        await _stop(children[num_apis:], tasks[num_apis:], drain_s)
     finally:
         stop_asked.cancel()
         for child in children:
             child.kill()
     codes = await asyncio.gather(*tasks)
     return ExitCode.OK if stop.is_set() else max(codes)
+
+
+async def _stop(children: Sequence[Child], tasks: Sequence[asyncio.Task[int]], drain_s: float) -> None:
+    for child in children:
+        child.stop()
+    if tasks:
+        await asyncio.wait(tasks, timeout=drain_s + KILL_AFTER_S)
 
 
 def _pass_hangups_on(children: list[Child]) -> None:

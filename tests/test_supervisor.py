@@ -56,9 +56,23 @@ async def test_children_end_together_when_asked() -> None:
             stop.set()
 
     recorder.on_ready = note
-    specs = (child("worker", READY, WAIT_FOR_SIGTERM), child("api", READY, WAIT_FOR_SIGTERM))
+    specs = (child("worker", READY, WAIT_FOR_SIGTERM), [child("api", READY, WAIT_FOR_SIGTERM)])
     assert await supervise(*specs, recorder, 5.0, stop) == ExitCode.OK
     assert not any(is_alive(pid) for pid in pids)
+
+
+async def test_several_api_processes_are_asked_to_end_together_and_the_worker_after_them(tmp_path: Path) -> None:
+    """Each API process ends only once both were asked; the worker tells who was there when it was."""
+    stop, recorder = asyncio.Event(), Recorder()
+    recorder.on_ready = lambda role, pid: stop.set() if len(recorder.events) == 3 else None
+    log = tmp_path / "log"
+    note = "def note(*_): open({!r}, 'a').write({!r})"
+    both = f"import time\nwhile open({str(log)!r}).read().count('a') < 2: time.sleep(0.01)"
+    api = (note.format(str(log), "a"), "signal.signal(signal.SIGTERM, note)", READY, "signal.pause()", both)
+    worker = (note.format(str(log), "w"), "signal.signal(signal.SIGTERM, note)", READY, "signal.pause()")
+    specs = child("worker", *worker), [child("api 1", *api), child("api 2", *api)]
+    assert await supervise(*specs, recorder, 20.0, stop) == ExitCode.OK
+    assert log.read_text() == "aaw"
 
 
 async def test_a_child_that_is_killed_starts_again() -> None:
@@ -70,7 +84,7 @@ async def test_a_child_that_is_killed_starts_again() -> None:
             os.kill(pid, 9) if len(pids) == 1 else stop.set()
 
     recorder.on_ready = kill_once
-    specs = (child("worker", READY, WAIT_FOR_SIGTERM), child("api", WAIT_FOR_SIGTERM))
+    specs = (child("worker", READY, WAIT_FOR_SIGTERM), [child("api", WAIT_FOR_SIGTERM)])
     assert await supervise(*specs, recorder, 5.0, stop) == ExitCode.OK
     assert len(set(pids)) == 2
     assert any("starting again" in event.text for role, event in recorder.events if role == "worker")
@@ -79,7 +93,7 @@ async def test_a_child_that_is_killed_starts_again() -> None:
 async def test_a_child_that_cannot_start_ends_all() -> None:
     recorder = Recorder()
     fatal = 'print(\'{"kind": "fatal", "text": "No such model."}\', flush=True)'
-    specs = (child("worker", fatal, "sys.exit(3)"), child("api", WAIT_FOR_SIGTERM))
+    specs = (child("worker", fatal, "sys.exit(3)"), [child("api", WAIT_FOR_SIGTERM)])
     assert await supervise(*specs, recorder, 5.0, asyncio.Event()) == ExitCode.CANNOT_START
     assert ("worker", Event("fatal", "No such model.")) in recorder.events
 
@@ -87,7 +101,7 @@ async def test_a_child_that_cannot_start_ends_all() -> None:
 @pytest.mark.parametrize("end", ["sys.exit(1)", "sys.exit(0)", "os.kill(os.getpid(), 9)"])
 async def test_a_child_that_dies_at_every_start_ends_all(end: str) -> None:
     recorder = Recorder()
-    specs = (child("worker", end), child("api", READY, WAIT_FOR_SIGTERM))
+    specs = (child("worker", end), [child("api", READY, WAIT_FOR_SIGTERM)])
     assert await supervise(*specs, recorder, 5.0, asyncio.Event()) == ExitCode.FAILED
     texts = [event.text for role, event in recorder.events if role == "worker"]
     assert len(texts) == MAX_FIRST_STARTS
@@ -105,7 +119,7 @@ async def test_a_child_that_has_worked_is_started_again_whatever_ends_it(tmp_pat
     recorder.on_ready = note
     count = f"open({str(tmp_path / 'starts')!r}, 'a+').write('x'); n = os.stat({str(tmp_path / 'starts')!r}).st_size"
     lives = f"{count}\nif n in (1, 5): {READY}\nif n < 5: sys.exit(3)"
-    assert await supervise(None, child("api", lives, WAIT_FOR_SIGTERM), recorder, 5.0, stop) == ExitCode.OK
+    assert await supervise(None, [child("api", lives, WAIT_FOR_SIGTERM)], recorder, 5.0, stop) == ExitCode.OK
     assert len(pids) == 2
 
 
@@ -121,7 +135,7 @@ async def test_a_child_reads_its_settings_and_then_the_lifeline() -> None:
     stop, recorder = asyncio.Event(), Recorder()
     recorder.on_ready = lambda role, pid: stop.set()
     check = "assert sys.stdin.readline() == '{}\\n'"
-    code = await supervise(None, child("api", check, READY, WAIT_FOR_SIGTERM), recorder, 5.0, stop)
+    code = await supervise(None, [child("api", check, READY, WAIT_FOR_SIGTERM)], recorder, 5.0, stop)
     assert code == ExitCode.OK
 
 
@@ -137,7 +151,7 @@ ORPHAN_SCRIPT = """
 import asyncio, sys
 from ensue.supervisor import ChildSpec, supervise
 spec = ChildSpec("api", (sys.executable, "-c", sys.argv[1]), b"{}")
-asyncio.run(supervise(None, spec, lambda role, event: print(event.text, flush=True), 1.0, asyncio.Event()))
+asyncio.run(supervise(None, [spec], lambda role, event: print(event.text, flush=True), 1.0, asyncio.Event()))
 """
 
 

@@ -24,6 +24,7 @@ class HealthEndpoint:
     def __init__(self, models: ServedModels, metrics: Metrics) -> None:
         self._models = models
         self._metrics = metrics
+        metrics.add_source(self._observe)
 
     async def health(self, _request: Request) -> Response:
         """The process answers."""
@@ -42,12 +43,14 @@ class HealthEndpoint:
 
     async def metrics(self, _request: Request) -> Response:
         """Prometheus."""
+        content, media_type = self._metrics.render()
+        return Response(content, headers={"content-type": media_type})
+
+    def _observe(self) -> None:
         for model in self._models.all():
             self._metrics.observe_engine(model.name, model.engine.stats(), model.engine.is_ready)
             if model.prover is not None:
                 self._metrics.observe_prover(model.name, _counts(model.prover.stats))
-        content, media_type = self._metrics.render()
-        return Response(content, headers={"content-type": media_type})
 
 
 def _counts(stats: ProofStats) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
@@ -30,6 +31,7 @@ from ensue.metrics import Metrics
 from ensue.model.config import load_sampling_defaults
 from ensue.sampling_params import SamplingParams
 from ensue.served_models import ServedModel, ServedModels
+from ensue.shared_metrics import SharedMetrics
 from ensue.store.audit import AuditLog
 from ensue.store.db import Database
 from ensue.store.key_admin import KeyAdmin
@@ -83,6 +85,10 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
         usage=database,
         limits=limits,
     )
+    shared = None
+    if config.server.api_workers > 1:
+        shared = SharedMetrics(Path(settings.socket_path).parent, settings.api_index, metrics)
+        writing = asyncio.create_task(shared.keep_writing())
     if isinstance(engine, EngineClient):
         engine.start()
     else:
@@ -103,6 +109,9 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
             keys.close()
         if refusals is not None:
             refusals.close()
+        if shared is not None:
+            writing.cancel()
+            shared.write()
 
 
 def token_keys(config: JwtConfig) -> TokenAuthenticator | None:

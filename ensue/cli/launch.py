@@ -51,8 +51,8 @@ async def _supervise(
 ) -> int:
     stop = asyncio.Event()
     stop_on_signals(stop)
-    worker, api = child_specs(config, source, runtime, listener, is_terminal=sys.stdout.isatty())
-    return await supervise(worker, api, printer.on_event, config.server.drain_s, stop)
+    worker, apis = child_specs(config, source, runtime, listener, is_terminal=sys.stdout.isatty())
+    return await supervise(worker, apis, printer.on_event, config.server.drain_s, stop)
 
 
 def child_specs(
@@ -63,14 +63,21 @@ def child_specs(
     *,
     is_terminal: bool,
     is_ephemeral: bool = False,
-) -> tuple[ChildSpec | None, ChildSpec]:
-    """The engine worker (none where the engine is scripted) and the API."""
-    child = ProcessSettings(config, source, str(runtime / "worker.sock"), listener.fileno(), is_terminal, is_ephemeral)
-    line = json.dumps(asdict(child)).encode()
-    worker = ChildSpec("worker", _command("worker"), line) if config.engine.engine == "native" else None
+) -> tuple[ChildSpec | None, list[ChildSpec]]:
+    """The engine worker (none where the engine is scripted) and the API processes."""
+    socket_path, num_apis = str(runtime / "worker.sock"), config.server.api_workers
+    children = [
+        ProcessSettings(config, source, socket_path, listener.fileno(), index, is_terminal, is_ephemeral)
+        for index in range(num_apis)
+    ]
+    lines = [json.dumps(asdict(child)).encode() for child in children]
+    worker = ChildSpec("worker", _command("worker"), lines[0]) if config.engine.engine == "native" else None
+    names = ["api"] if num_apis == 1 else [f"api {number}" for number in range(1, num_apis + 1)]
     reads_files = config.server.tls_cert is not None
-    api = ChildSpec("api", _command("api"), line, (listener.fileno(),), reads_files_on_hangup=reads_files)
-    return worker, api
+    return worker, [
+        ChildSpec(name, _command("api"), line, (listener.fileno(),), reads_files_on_hangup=reads_files)
+        for name, line in zip(names, lines, strict=True)
+    ]
 
 
 def _command(role: str) -> tuple[str, ...]:

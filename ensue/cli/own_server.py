@@ -35,6 +35,7 @@ async def own_server(config: Config) -> AsyncIterator[str]:
         log_level="error",
         data_dir=str(runtime),
         drain_s=2.0,
+        api_workers=1,
     )
     config = replace(config, server=server)
     stop, ready, failures = asyncio.Event(), asyncio.Event(), list[str]()
@@ -45,8 +46,8 @@ async def own_server(config: Config) -> AsyncIterator[str]:
         if event.kind == "ready":
             ready.set()
 
-    worker, api = child_specs(config, source, runtime, listener, is_terminal=False, is_ephemeral=True)
-    running = asyncio.create_task(supervise(worker, api, on_event, config.server.drain_s, stop))
+    worker, apis = child_specs(config, source, runtime, listener, is_terminal=False, is_ephemeral=True)
+    running = asyncio.create_task(supervise(worker, apis, on_event, config.server.drain_s, stop))
     waiting = asyncio.create_task(ready.wait())
     try:
         await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)

@@ -34,6 +34,7 @@ class StartupPrinter:
         self._console = _LastingConsole(highlight=False, soft_wrap=True)
         self._credential = f"${API_KEY_VARIABLE}"
         self._last_phase = ("", "")
+        self._ready: set[str] = set()  # API processes
         self._console.print(f"[bold]ensue {__version__}[/bold]")
 
     def on_event(self, role: str, event: Event) -> None:
@@ -44,7 +45,9 @@ class StartupPrinter:
             case "key":
                 self._keep_key(event)
             case "ready":
-                self._print_ready(event.text)
+                self._ready.add(role)
+                if len(self._ready) == self._config.server.api_workers:
+                    self._print_ready(event.text)
             case "fatal":
                 self._console.print(f"[red]ensue: {_plain(event.text)}[/red]")
             case "listening":
@@ -67,11 +70,13 @@ class StartupPrinter:
         self._last_phase = (role, name)
 
     def _keep_key(self, event: Event) -> None:
+        credential = event.text if event.path is None else f"$(cat {shlex.quote(event.path)})"
+        if credential == self._credential:  # another API process has told it
+            return
+        self._credential = credential
         if event.path is None:
-            self._credential = event.text
             self._console.print(f"\nYour key, shown this once: [bold]{_plain(event.text)}[/bold]")
         else:
-            self._credential = f"$(cat {shlex.quote(event.path)})"
             self._console.print(f"\nThe first key is in {_plain(event.path)}")
 
     def _print_ready(self, model: str) -> None:

@@ -233,9 +233,13 @@ class StepLoop:
             self._outbox.send(client, Step(mine, stats, self._grant(client, credit)))
 
     def _grant(self, client: int, credit: Credit) -> Grant:
-        """An equal share of the room for each client that is there."""
-        num_clients = len(self._num_adds)
-        return Grant(credit.num_requests // num_clients, credit.num_tokens // num_clients, self._num_adds[client])
+        """An equal share of the room for each client that is there, and enough for one request that fits the room."""
+        num_clients, most = len(self._num_adds), self._engine.info.max_request_tokens
+        return Grant(
+            -(-credit.num_requests // num_clients),
+            max(credit.num_tokens // num_clients, min(credit.num_tokens, most)),
+            self._num_adds[client],
+        )
 
 
 class Outbox:

@@ -38,7 +38,7 @@ LEVELS: dict[str, int] = {
     ),
     "engine.base": 1,
     **dict.fromkeys(("text", "guided", "store", "limits", "model", "metrics", "logs"), 2),
-    **dict.fromkeys(("engine", "served_models"), 3),
+    **dict.fromkeys(("engine", "served_models", "shared_metrics"), 3),
     "service": 4,
     "api": 5,
     "build": 6,
@@ -73,7 +73,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "httpx2": ("cli", "api.jwks"),
     "jwt": ("api.jwt_keys",),
     "msgspec": ("limits", "engine", "api", "service", "process", "build"),
-    "structlog": ("limits", "engine", "api", "service", "model", "store", "logs"),
+    "structlog": ("limits", "shared_metrics", "engine", "api", "service", "model", "store", "logs"),
     "numpy": ("model", "engine.model_runner", "engine.logits", "engine.sampler", "guided.xgrammar"),
 }
 LAZY_IMPORTERS = ("build", "cli", "process", "guided.backends")  # the last: libraries that may not be there

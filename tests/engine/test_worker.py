@@ -12,7 +12,7 @@ import pytest
 from ensue.engine import wire
 from ensue.engine import worker as worker_module
 from ensue.engine.grammars import Grammars
-from ensue.engine.llm_engine import LLMEngine
+from ensue.engine.llm_engine import LLMEngine, QueueLimits
 from ensue.engine.wire import Abort, Add, Drain, Failed, Grant, Hello, Loading, Message, Ready, Step
 from ensue.engine.worker import Outbox, StepLoop, _Joined, _Left
 from ensue.outputs import EngineStats, TokenOutput
@@ -59,6 +59,12 @@ def test_credit_is_shared_by_those_who_are_there() -> None:
     assert last_grant(outbox, 2) == Grant(50, 5_000, num_adds=0)
     outbox = letters_after((1, _Joined()), (2, _Joined()), (2, _Left()), (1, ADD))
     assert last_grant(outbox, 1) == Grant(100, 10_000, num_adds=1)
+
+
+def test_the_last_room_is_offered_to_each_client_rather_than_to_none() -> None:
+    engine = make_engine(limits=QueueLimits(1, 40))
+    outbox = letters_after((1, _Joined()), (2, _Joined()), engine=engine)
+    assert last_grant(outbox, 1) == last_grant(outbox, 2) == Grant(1, 40, num_adds=0)
 
 
 def test_outputs_go_to_the_client_that_asked() -> None:

@@ -146,6 +146,7 @@ def make_engine(
     max_model_len: int = 64,
     runner: ToyRunner | None = None,
     has_prefix_cache: bool = True,
+    limits: QueueLimits | None = None,
 ) -> LLMEngine:
     info = EngineInfo(
         max_model_len=max_model_len,
@@ -158,7 +159,7 @@ def make_engine(
         fingerprint="fp",
         row_independent=True,
     )
-    limits = QueueLimits(100, 10_000)
+    limits = limits or QueueLimits(100, 10_000)
     return LLMEngine(runner or ToyRunner(num_blocks), info, budget, limits, has_prefix_cache=has_prefix_cache)
 
 

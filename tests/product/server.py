@@ -33,7 +33,14 @@ class Server:
 
     def child_pids(self) -> dict[str, int]:
         """Process ids of the worker and the API, found by their parent."""
-        pids = {}
+        return {role: pid for pid, role in self._children()}
+
+    def api_pids(self) -> list[int]:
+        """Process ids of all API processes."""
+        return [pid for pid, role in self._children() if role == "api"]
+
+    def _children(self) -> list[tuple[int, str]]:
+        pids = []
         for path in Path("/proc").glob("[0-9]*"):
             try:
                 parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
@@ -41,7 +48,7 @@ class Server:
             except (FileNotFoundError, ProcessLookupError):
                 continue
             if parent == self.process.pid and "ensue.process" in arguments:
-                pids[arguments[arguments.index("ensue.process") + 1]] = int(path.name)
+                pids.append((int(path.name), arguments[arguments.index("ensue.process") + 1]))
         return pids
 
     def status(self, path: str) -> tuple[int, dict[str, Any]]:
