@@ -72,7 +72,7 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
     accountants = () if book is None else (LedgerAccountant(book.ledger),)
     limits = None
     if keys is not None and database is not None and book is not None:
-        limits = open_limits(config.store, database, book.ledger, metrics)
+        limits = open_limits(settings, database, book.ledger, metrics)
     app = create_app(
         models,
         keys,

@@ -1,4 +1,4 @@
-"""The limits of keys on a running server, its database beneath them."""
+"""The limits of keys on running servers with one API process and with several, their database beneath them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ import pytest
 from ensue.rights import KeyRights
 from ensue.store.db import Database, sqlite_url
 from ensue.store.keys import KeyStore
-from tests.product.server import Server
+from tests.product.server import Server, running_server
 
 BODY = {"prompt": [5, 6, 7], "max_tokens": 2, "ignore_eos": True}  # 5 tokens
 MakeClient = Callable[[KeyRights], httpx2.AsyncClient]
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["one process", "three processes"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("data"), "--api-workers", str(request.param)) as started:
+        yield started
 
 
 @pytest.fixture
