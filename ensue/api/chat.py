@@ -107,7 +107,10 @@ class ChatWriter(AnswerWriter):
         is_first = not self._begun
         self._begun.add(delta.index)
         role = ChatChunkChoice(delta.index, DeltaObject(role="assistant", content=""))
-        yield event(self._chunk([role], usage, delta)) if is_first else self._template.event(role, usage)
+        if is_first:
+            yield event(self._chunk([role], _of_prompt(usage), delta))
+        else:
+            yield self._template.event(role, usage)
         if self._echoed:
             yield self._template.event(ChatChunkChoice(delta.index, DeltaObject(content=self._echoed)), usage)
 
@@ -161,6 +164,13 @@ def _echoed(body: ChatBody) -> str:
     """The final message, where the answer goes on in its role."""
     final = (body.messages or ({},))[-1]
     return text_of(final.get("content") or "") if body.echo and final.get("role") == "assistant" else ""
+
+
+def _of_prompt(usage: ShownUsage) -> ShownUsage:
+    """What was used before the first token, where usage is told."""
+    if not isinstance(usage, UsageObject):
+        return usage
+    return replace(usage, completion_tokens=0, total_tokens=usage.prompt_tokens)
 
 
 def _logprobs(tokens: tuple[TokenLogprob, ...] | None) -> ChatLogprobsObject | None:

@@ -16,8 +16,8 @@ MAX_DEPTH = 64  # of the arguments of a past call
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 FOREIGN_PARTS = ("image_url", "input_audio", "audio_url", "video_url", "file", "refusal")
 # Keys of a message, and those that OpenAI's own objects have beside them; the latter must be null or empty.
-KEYS = ("role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content")
-EMPTY_KEYS = ("refusal", "annotations", "audio", "function_call", "reasoning")
+KEYS = ("role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "reasoning")
+EMPTY_KEYS = ("refusal", "annotations", "audio", "function_call")
 RESERVED_VARIABLES = frozenset(
     (
         "self",
@@ -61,6 +61,7 @@ class MessagesKind:
                 "tool_calls": {"type": "array", "items": {"type": "object"}},
                 "tool_call_id": {"type": "string"},
                 "reasoning_content": {"type": "string"},
+                "reasoning": {"type": "string"},
             },
         },
     }
@@ -102,9 +103,11 @@ def _message(value: Any, path: str) -> Message:
         if value.get(name):
             raise UnsupportedParameter(f"This server does not support {name} in messages.", param=f"{path}.{name}")
     message: Message = {"role": role, "content": _content(value.get("content"), f"{path}.content")}
-    for name in ("name", "tool_call_id", "reasoning_content"):
+    for name in ("name", "tool_call_id", "reasoning", "reasoning_content"):
         if value.get(name) is not None:
             message[name] = Text().parse(value[name], f"{path}.{name}")
+    if "reasoning" in message:  # vLLM's later word for `reasoning_content`
+        message.setdefault("reasoning_content", message.pop("reasoning"))
     if value.get("tool_calls"):
         message["tool_calls"] = _tool_calls(value["tool_calls"], role, f"{path}.tool_calls")
     if message["content"] is None and "tool_calls" not in message:

@@ -174,7 +174,8 @@ def _common(body: GenerationBody, model: ServedModel, caller: Caller) -> Complet
 
 def stream_options(body: GenerationBody) -> StreamOptions:
     names = body.stream_options or ()
-    return StreamOptions("include_usage" in names, "continuous_usage_stats" in names)
+    is_told = "include_usage" in names
+    return StreamOptions(is_told, is_told and "continuous_usage_stats" in names)
 
 
 def _max_tokens(body: CompletionBody | ChatBody) -> int | None:

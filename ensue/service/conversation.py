@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,12 @@ Message = Mapping[str, Any]
 def text_of(content: str | Sequence[Mapping[str, str]]) -> str:
     """A content as one text: its parts on lines of their own."""
     return content if isinstance(content, str) else "\n".join(part["text"] for part in content)
+
+
+def _with_text(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A past call, its arguments as JSON."""
+    function = call["function"]
+    return {**call, "function": {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,8 @@ class Conversation:
             return {**message, "role": "system"}
         if "tool_calls" in message and "tool_calls" not in source:
             return calls_as_text(message)
+        if "tool_calls" in message and self.template.reads_arguments_as_text:
+            return {**message, "tool_calls": [_with_text(call) for call in message["tool_calls"]]}
         if message["role"] == "tool" and "tool" not in source:
             return result_as_text(message)
         return message

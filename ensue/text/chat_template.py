@@ -18,6 +18,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ensue.errors import InvalidRequest, ModelError
+from ensue.text.template_forms import PROBED_ARGUMENTS, forms, probed_conversation
 
 SHOWN_REASON = range(8, 201)  # characters of a template's own words: fewer say nothing, more are no sentence
 _TEXT_TESTS = ("string", "iterable", "sequence", "mapping")
@@ -115,6 +116,8 @@ class ChatTemplate:
         # Contents that are lists of parts, as it goes through them; where it does, texts only if it asks for the kind.
         self.reads_parts = _reads_parts(tree)
         self.reads_texts = not self.reads_parts or any(test.name in _TEXT_TESTS for test in tree.find_all(nodes.Test))
+        # The arguments of past calls: it writes them out as they are, so they must be JSON already.
+        self.reads_arguments_as_text = "tool_calls" in source and self._wants_arguments_as_text()
 
     def render(
         self,
@@ -147,14 +150,40 @@ class ChatTemplate:
             raise InvalidRequest("The chat template doesn't show the end of the final message.", param="messages")
         return prompt if rest.startswith(" ") else prompt.rstrip()
 
+    def _wants_arguments_as_text(self) -> bool:
+        """Whether it shows a text as it is, and an object not at all or as Python writes it."""
+        shown = self._probed(PROBED_ARGUMENTS)
+        if next(iter(PROBED_ARGUMENTS)) in shown and str(PROBED_ARGUMENTS) not in shown:
+            return False
+        text = json.dumps(PROBED_ARGUMENTS)
+        return text in self._probed(text)
+
+    def _probed(self, arguments: Any) -> str:
+        try:
+            return self.render(probed_conversation(arguments))
+        except InvalidRequest:
+            return ""
+
     def _render(
+        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool, variables: Mapping[str, Any]
+    ) -> str:
+        """In the first form that the template takes; what it says of the usual one counts."""
+        refusals: list[InvalidRequest] = []
+        for form, tools in forms(messages, variables.get("tools")):
+            try:
+                return self._rendered(form, add_generation_prompt, {**variables, "tools": tools})
+            except InvalidRequest as refusal:
+                refusals.append(refusal)
+        raise refusals[0]
+
+    def _rendered(
         self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool, variables: Mapping[str, Any]
     ) -> str:
         try:
             return self._template.render(
                 messages=list(messages),
                 add_generation_prompt=add_generation_prompt,
-                **{"tools": None, "documents": None, **self._special_tokens, **variables},
+                **{"documents": None, **self._special_tokens, **variables},
             )
         except SecurityError:
             raise InvalidRequest("The chat template does what templates may not do.", param="messages") from None

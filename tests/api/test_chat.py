@@ -147,6 +147,19 @@ async def test_tokens_may_be_named_by_their_ids(api: Api) -> None:
     assert choice["logprobs"]["content"][0]["top_logprobs"][0]["token"] == "token_id:0"
 
 
+async def test_past_calls_are_told_as_the_template_reads_them(make_api: MakeApi, tokenizer: Tokenizer) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+    messages = [*MESSAGES, {"role": "assistant", "content": None, "reasoning": "why", "tool_calls": [call]}]
+    for shown, expected in (("| tojson", '{"a": 1}'), ("", '{"a": 1}'), ("| items | list", "[('a', 1)]")):
+        source = (
+            "{% for m in messages %}{{ m.content }};{{ m.reasoning_content }};{% for call in m.tool_calls or [] %}"
+            "{{ call.function.arguments " + shown + " }}{% endfor %}{% endfor %}"
+        )
+        api = make_api(chat_template=ChatTemplate(source, {}))
+        await chat(api, messages=messages)
+        assert prompt_of(api, tokenizer) == f"Hello;;;why;{expected}"
+
+
 async def test_a_stop_string_takes_its_tokens_along(api: Api) -> None:
     choice = (await chat(api, stop="three", logprobs=True))["choices"][0]
     assert (choice["message"]["content"], choice["finish_reason"], choice["stop_reason"]) == (
@@ -218,8 +231,9 @@ async def test_an_end_without_text_has_an_empty_delta(says: Says, make_api: Make
 
 
 async def test_usage_may_run_along(api: Api) -> None:
-    events = await stream(api, max_tokens=3, stream_options={"continuous_usage_stats": True})
-    assert [event["usage"]["completion_tokens"] for event in events] == [1, 1, 2, 3]
+    events = await stream(api, max_tokens=3, stream_options={"include_usage": True, "continuous_usage_stats": True})
+    assert [event["usage"]["completion_tokens"] for event in events] == [0, 1, 2, 3, 3]
+    assert all(event["usage"]["total_tokens"] == sum(list(event["usage"].values())[:2]) for event in events)
 
 
 async def test_a_model_without_a_template_says_how_to_give_one(make_api: MakeApi) -> None:

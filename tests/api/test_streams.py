@@ -117,6 +117,11 @@ async def test_continuous_usage_grows(api: Api) -> None:
     assert [event["usage"]["completion_tokens"] for event in events] == [1, 2, 3, 3]
 
 
+async def test_continuous_usage_goes_with_include_usage(api: Api) -> None:
+    events = await api.events(max_tokens=2, stream_options={"continuous_usage_stats": True})
+    assert all("usage" not in event for event in events)
+
+
 async def test_a_failure_after_the_first_byte_is_an_event(says: Says, make_api: MakeApi) -> None:
     engine = says(" a b", error=EngineDead("It is being restarted."), error_after=2)
     *_, last = await make_api(engine).events()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from transformers import PreTrainedTokenizerFast
 
@@ -126,3 +128,63 @@ def test_a_broken_template_is_refused_at_start(source: str) -> None:
 def test_generation_tags_are_transparent() -> None:
     template = ChatTemplate("{% generation %}{{ messages[0].role }}{% endgeneration %}", {})
     assert template.render(MESSAGES) == "system"
+
+
+CALLS = "{% for call in m.tool_calls or [] %}<call>{{ call.function.arguments | tojson }}{% endfor %}"
+# What families do with a message that has calls and no content.
+GAPS = {
+    "prints it": "{{ m.content }}" + CALLS,
+    "asks for the key": "{% if 'content' in m %}[{{ m.content }}]{% endif %}" + CALLS,
+    "trims it": "{{ m.content | trim }}" + CALLS,
+}
+STRICTER_GAPS = {
+    "compares it with null": "{% if m.content is none %}" + CALLS + "{% else %}{{ m.content + eos_token }}{% endif %}",
+    "looks into it": "{% if '</think>' in m.content %}thought{% endif %}{{ m.content }}" + CALLS,
+}
+CALL = {"type": "function", "id": "abcdefghi", "function": {"name": "f", "arguments": {"city": "Rôme <x>"}}}
+CALLING: list[dict[str, Any]] = [MESSAGES[1], {"role": "assistant", "content": None, "tool_calls": [CALL]}]
+
+
+def for_each_message(body: str) -> str:
+    return "{% for m in messages %}{{ m.role }}: " + body + "\n{% endfor %}"
+
+
+@pytest.mark.parametrize("body", GAPS.values(), ids=GAPS)
+def test_a_message_without_content_equals_transformers(body: str) -> None:
+    source = for_each_message(body)
+    reference = PreTrainedTokenizerFast(tokenizer_object=byte_level(), **SPECIAL)  # type: ignore[no-untyped-call]
+    expected = reference.apply_chat_template(CALLING, chat_template=source, tokenize=False)
+    assert ChatTemplate(source, SPECIAL).render(CALLING, add_generation_prompt=False) == expected
+
+
+@pytest.mark.parametrize("body", [*GAPS.values(), *STRICTER_GAPS.values()], ids=[*GAPS, *STRICTER_GAPS])
+def test_calls_without_content_are_shown_whatever_a_template_takes_for_none(body: str) -> None:
+    shown = ChatTemplate(for_each_message(body), SPECIAL).render(CALLING)
+    assert '<call>{"city": "Rôme <x>"}' in shown
+    assert "None" not in shown
+
+
+def test_a_tool_without_a_description_suits_a_template_that_counts_on_one() -> None:
+    template = ChatTemplate("{% for t in tools %}{{ t.function.name + ': ' + t.function.description }}{% endfor %}", {})
+    assert template.render(MESSAGES, tools=[TOOL]) == "näme<>: "
+
+
+def test_reasoning_is_told_by_both_names() -> None:
+    template = ChatTemplate("{% for m in messages %}{{ m.thinking }}{{ m.reasoning_content }}{% endfor %}", {})
+    assert template.render([{"role": "assistant", "content": "4", "reasoning_content": "2 + 2"}]) == "2 + 22 + 2"
+
+
+@pytest.mark.parametrize(
+    ("written", "is_text"),
+    [
+        ("{{ call.function.arguments | tojson }}", False),
+        ("{% for name, value in call.function.arguments | items %}{{ name }}={{ value }}{% endfor %}", False),
+        ("{{ call.function.arguments }}", True),
+        ("{{ 'f ' + call.function.arguments }}", True),
+        ("{{ call.function.name }}", False),
+        ("{{ raise_exception('no calls') }}", False),
+    ],
+)
+def test_a_template_that_copies_arguments_is_told_from_one_that_writes_them(written: str, is_text: bool) -> None:
+    source = for_each_message("{% for call in m.tool_calls or [] %}" + written + "{% endfor %}")
+    assert ChatTemplate(source, {}).reads_arguments_as_text is is_text
