@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class FinishReason(Enum):
@@ -27,12 +32,14 @@ class TokenLogprobs:
     top_ids: tuple[tuple[int, ...], ...]
     top_logprobs: tuple[tuple[float, ...], ...]
 
-    def __add__(self, other: TokenLogprobs) -> TokenLogprobs:
-        return TokenLogprobs(
-            self.chosen + other.chosen,
-            self.rank + other.rank,
-            self.top_ids + other.top_ids,
-            self.top_logprobs + other.top_logprobs,
+    @classmethod
+    def joined(cls, runs: Sequence[TokenLogprobs]) -> TokenLogprobs:
+        """Runs that follow one another as one."""
+        return cls(
+            _joined(run.chosen for run in runs),
+            _joined(run.rank for run in runs),
+            _joined(run.top_ids for run in runs),
+            _joined(run.top_logprobs for run in runs),
         )
 
 
@@ -70,23 +77,33 @@ class TokenOutput:
     num_cached_tokens: int | None = None  # once, when first scheduled
     timings: Timings | None = None
 
-    def merge(self, later: TokenOutput) -> TokenOutput:
-        """Concatenate two outputs of the same sample, or two neighbouring prompt slices."""
-        both = self.logprobs + later.logprobs if self.logprobs and later.logprobs else None
-        cached = self.num_cached_tokens if self.num_cached_tokens is not None else later.num_cached_tokens
+    def merge(self, *later: TokenOutput) -> TokenOutput:
+        """Concatenate outputs of the same sample, or neighbouring prompt slices, in time linear in their tokens."""
+        if not later:
+            return self
+        outputs, last = (self, *later), later[-1]
+        columns = [output.logprobs for output in outputs if output.logprobs is not None]
         return TokenOutput(
             sample_index=self.sample_index,
-            token_ids=self.token_ids + later.token_ids,
-            logprobs=both or self.logprobs or later.logprobs,
-            prompt_start=self.prompt_start if self.prompt_start is not None else later.prompt_start,
-            finish_reason=later.finish_reason,
-            stop_token_id=later.stop_token_id,
-            error_code=later.error_code,
-            beam_score=later.beam_score,
-            is_complete=later.is_complete,
-            num_cached_tokens=cached,
-            timings=later.timings or self.timings,
+            token_ids=_joined(output.token_ids for output in outputs),
+            logprobs=TokenLogprobs.joined(columns) if columns else None,
+            prompt_start=_first(output.prompt_start for output in outputs),
+            finish_reason=last.finish_reason,
+            stop_token_id=last.stop_token_id,
+            error_code=last.error_code,
+            beam_score=last.beam_score,
+            is_complete=last.is_complete,
+            num_cached_tokens=_first(output.num_cached_tokens for output in outputs),
+            timings=_first(output.timings for output in reversed(outputs)),
         )
+
+
+def _joined(parts: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
+    return tuple(chain.from_iterable(parts))
+
+
+def _first(values: Iterable[T | None]) -> T | None:
+    return next((value for value in values if value is not None), None)
 
 
 PROMPT = -1  # the sample_index of a prompt slice

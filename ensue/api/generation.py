@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -16,11 +17,12 @@ from starlette.responses import Response
 from ensue.api.accounting import Accountant
 from ensue.api.bodies import GenerationBody
 from ensue.api.body import read_json
+from ensue.api.chunks import Write
 from ensue.api.context import context_of
 from ensue.api.disconnect import unless_disconnected
 from ensue.api.params import Caller, StreamOptions, read_body, stream_options
 from ensue.api.protocol import PromptTokensDetails, UsageObject
-from ensue.api.sse import EventStream
+from ensue.api.sse import EventStream, SendEvent
 from ensue.api.work import Work
 from ensue.config import Config
 from ensue.errors import RequestTimeout
@@ -104,8 +106,8 @@ class GenerationEndpoint(ABC, Generic[B]):
             )
             writer, headers = self._writer(body, asked, head), warning_headers(warnings)
             if body.stream:
-                events = _events(completion, writer, stream_options(body))
-                return EventStream(events, work.close, timeout_s=self._limits.request_timeout_s, headers=headers)
+                events = Events(completion, writer, stream_options(body))
+                return EventStream(events.send, work.close, timeout_s=self._limits.request_timeout_s, headers=headers)
             content = await self._whole(request, completion, writer)
         except BaseException as error:
             await work.close(error)
@@ -126,16 +128,38 @@ def warning_headers(warnings: Sequence[str]) -> dict[str, str]:
     return {"warning": ", ".join(f'299 - "{warning}"' for warning in warnings)} if warnings else {}
 
 
-async def _events(completion: Completion, writer: AnswerWriter, options: StreamOptions) -> AsyncIterator[bytes]:
+class Events:
     """The events of each piece of news, and one for the usage where it is wanted."""
-    without_usage = None if options.include_usage else msgspec.UNSET
-    while news := await completion.next():
-        usage = _usage(completion.usage) if options.continuous_usage_stats else without_usage
+
+    def __init__(self, completion: Completion, writer: AnswerWriter, options: StreamOptions) -> None:
+        self._completion = completion
+        self._writer = writer
+        self._options = options
+        self._unsent: deque[bytes] = deque()  # what could not be written at once
+        self._write: Write
+
+    async def send(self, write: Write, send: SendEvent) -> None:
+        """Write them as they come; those that cannot be written at once are sent, which waits."""
+        self._write = write
+        while not self._completion.is_finished:
+            await self._completion.feed(self._take)
+            while self._unsent:
+                await send(self._unsent.popleft())
+        if self._options.include_usage:
+            await send(self._writer.last_event(_usage(self._completion.usage)))
+
+    def _take(self, news: Sequence[ChoiceDelta]) -> bool:
+        usage = self._shown_usage()
         for delta in news:
-            for event in writer.events(delta, usage):
-                yield event
-    if options.include_usage:
-        yield writer.last_event(_usage(completion.usage))
+            for event in self._writer.events(delta, usage):
+                if self._unsent or not self._write(event):
+                    self._unsent.append(event)
+        return not self._unsent
+
+    def _shown_usage(self) -> ShownUsage:
+        if self._options.continuous_usage_stats:
+            return _usage(self._completion.usage)
+        return None if self._options.include_usage else msgspec.UNSET
 
 
 def _caller(key: ApiKey | None) -> Caller:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import functools
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from ensue.errors import RequestError, RequestTimeout
 
 DONE = b"data: [DONE]\n\n"
 HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
+
+SendEvent = Callable[[bytes], Awaitable[None]]
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -47,7 +50,8 @@ class EventTemplate:
 
 
 class EventStream(Response):
-    """Sends events, and calls `on_close` whatever happens, maybe twice, with what kept the stream from its end.
+    """Sends what `events` writes or sends, and calls `on_close` whatever happens, maybe twice, with what kept it from
+    its end.
 
     The response starts with the first event: what fails before it is an ordinary error response. A later failure is an
     event of its own, followed by `[DONE]`.
@@ -55,7 +59,7 @@ class EventStream(Response):
 
     def __init__(
         self,
-        events: AsyncIterator[bytes],
+        events: Callable[[Write, SendEvent], Awaitable[None]],
         on_close: Callable[[BaseException | None], Awaitable[None]],
         *,
         timeout_s: float,
@@ -87,11 +91,7 @@ class EventStream(Response):
         """What the stream has to end with; raised where it has not begun."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                async for data in self._events:
-                    if not self._has_started:
-                        await self._start(send)
-                    if not write(data):
-                        await _send_body(send, data)
+                await self._events(write, functools.partial(self._send_event, send))
         except TimeoutError:
             failure: RequestError = _timed_out()
         except RequestError as error:
@@ -107,9 +107,11 @@ class EventStream(Response):
             raise failure from None
         return failure
 
-    async def _start(self, send: Send) -> None:
-        self._has_started = True
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+    async def _send_event(self, send: Send, event: bytes) -> None:
+        if not self._has_started:
+            self._has_started = True
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await _send_body(send, event)
 
 
 async def _finish(send: Send, error: RequestError | None = None) -> None:

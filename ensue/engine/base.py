@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from ensue.outputs import EngineInfo, EngineStats, TokenOutput
@@ -13,12 +13,23 @@ class Generation(Protocol):
     """The outputs of one accepted request: prompt slices ascending, then tokens, exactly one finish per sample.
 
     Iteration ends after the last finish. Outputs of one sample merge by concatenation, so that a slow reader gets
-    fewer, larger ones. A failure of the whole request is raised from `__anext__` as a `ServerError`.
+    fewer, larger ones. A failure of the whole request is raised as a `ServerError` where its next output is read.
+
+    It is read by iteration or, where waking a task for every token costs too much, by `listen` and `poll`.
     """
 
     def __aiter__(self) -> AsyncIterator[TokenOutput]: ...
 
     async def __anext__(self) -> TokenOutput: ...
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have this called, and nobody else, for each output that can be read by `poll` from now on, and for a failure.
+
+        It is called right where the output comes in, and must not raise.
+        """
+
+    def poll(self) -> TokenOutput | None:
+        """The next output, where one has come; raises what iteration would."""
 
     def stop(self, sample_index: int) -> None:
         """Hint that no more tokens of this sample are wanted; it finishes with `abort` or whatever came first."""

@@ -46,20 +46,17 @@ class FakeEngine:
         logits_width: int = 32_000,
         max_model_len: int = 1024,
         end_token_ids: tuple[int, ...] = (),
-        token_delay_s: float = 0.0,
-        step_s: float | None = None,
+        step_s: float = 0.0,
         error: RequestError | None = None,
         error_after: int = 0,
     ) -> None:
         """
         Args:
-            step_s: from step to step, each of which gives all running requests a token, as an engine worker does;
-                None: tokens are made as they are read, each after `token_delay_s`.
+            step_s: until the first step and from step to step, each of which gives all running requests a token.
             error: raised by generate() where error_after is 0, else after so many tokens.
         """
         self._script = script
-        self._token_delay_s = token_delay_s
-        self._steps = None if step_s is None else _Steps(step_s)
+        self._steps = _Steps(step_s)
         self._error, self._error_after = error, error_after
         self._is_closed = False
         self._started_at = time.monotonic()
@@ -93,7 +90,7 @@ class FakeEngine:
     def stats(self) -> EngineStats:
         return EngineStats(num_running=len(self.running), num_blocks=self.info.num_blocks)
 
-    async def generate(self, request: GenerationRequest) -> FakeGeneration | SteppedGeneration:
+    async def generate(self, request: GenerationRequest) -> FakeGeneration:
         """Accept the request or raise."""
         if self._is_closed:
             raise _draining()
@@ -102,11 +99,10 @@ class FakeEngine:
         check(request, self.info)
         self.requests.append(request)
         del self.requests[:-MAX_REQUESTS_KEPT]
-        generation = FakeGeneration(self, self._outputs(request), self._token_delay_s)
+        generation = FakeGeneration(self._outputs(request), request.num_samples, self.running.discard)
         self.running.add(generation)
-        if self._steps is None:
-            return generation
-        return self._steps.add(generation, request.num_samples, lambda: self.running.discard(generation))
+        self._steps.add(generation)
+        return generation
 
     async def close(self, drain_s: float) -> None:
         self._is_closed = True
@@ -160,50 +156,49 @@ class FakeEngine:
                 return
 
 
-class FakeGeneration:
-    """The outputs of one request, a token at a time."""
+class FakeGeneration(OutputQueue):
+    """The outputs of one request as they come from an engine worker: whether or not they are read."""
 
-    def __init__(self, engine: FakeEngine, outputs: Iterator[TokenOutput], token_delay_s: float) -> None:
-        self._engine = engine
+    def __init__(
+        self, outputs: Iterator[TokenOutput], num_samples: int, on_end: Callable[[FakeGeneration], None]
+    ) -> None:
+        super().__init__(num_samples, lambda: on_end(self))
         self._outputs = outputs
-        self._token_delay_s = token_delay_s
+        self._num_samples = num_samples
         self._stopped: set[int] = set()
-        self._ended: set[int] = set()
-        self._error: RequestError | None = None
+        self._ended: set[int] = set()  # of those, the ones that said so
 
-    def __aiter__(self) -> FakeGeneration:
-        return self
-
-    async def __anext__(self) -> TokenOutput:
-        await asyncio.sleep(self._token_delay_s)
-        output = self.next()
-        if output is None:
-            self._engine.running.discard(self)
-            raise StopAsyncIteration
-        return output
-
-    def next(self) -> TokenOutput | None:
-        """The next output; None when all samples have ended."""
-        for output in self._outputs:
-            if not self._stopped:
-                return output
-            if output.sample_index not in self._ended:
-                return self._shown(output)
-        if self._error is not None:
-            raise self._error
-        return None
+    def step(self) -> bool:
+        """Put a token of each sample; false when there are no more."""
+        try:
+            for _ in range(self._num_samples):
+                output = self._next()
+                if output is None:
+                    return False
+                self.put(output)
+        except Exception as error:  # a script may have its faults, too
+            self.fail(error)
+            return False
+        return True
 
     def stop(self, sample_index: int) -> None:
         self._stopped.add(sample_index)
 
     async def aclose(self) -> None:
-        self._outputs = iter(())
-        self._engine.running.discard(self)
+        if not self.has_ended:
+            self.fail(Overloaded("The request was cancelled."))
 
-    def fail(self, error: RequestError) -> None:
-        """Raise this instead of another output."""
-        self._error, self._outputs = error, iter(())
-        self._engine.running.discard(self)
+    def fail(self, error: Exception) -> None:
+        self._outputs = iter(())
+        super().fail(error)
+
+    def _next(self) -> TokenOutput | None:
+        for output in self._outputs:
+            if not self._stopped:
+                return output
+            if output.sample_index not in self._ended:
+                return self._shown(output)
+        return None
 
     def _shown(self, output: TokenOutput) -> TokenOutput:
         """An ended sample says no more; one that was asked to stop says so once."""
@@ -213,55 +208,23 @@ class FakeGeneration:
         return output
 
 
-class SteppedGeneration(OutputQueue):
-    """The outputs of one request as they come from an engine worker: whether or not they are read."""
-
-    def __init__(self, source: FakeGeneration, num_samples: int, on_end: Callable[[], None]) -> None:
-        super().__init__(num_samples, on_end)
-        self._source = source
-        self._num_samples = num_samples
-
-    def step(self) -> bool:
-        """Put a token of each sample; false when there are no more."""
-        try:
-            for _ in range(self._num_samples):
-                output = self._source.next()
-                if output is None:
-                    return False
-                self.put(output)
-        except RequestError as error:
-            self.fail(error)
-            return False
-        return True
-
-    def stop(self, sample_index: int) -> None:
-        self._source.stop(sample_index)
-
-    async def aclose(self) -> None:
-        await self._source.aclose()
-        if not self.has_ended:
-            self.fail(Overloaded("The request was cancelled."))
-
-
 class _Steps:
     """Steps all running requests together, as long as there are any."""
 
     def __init__(self, step_s: float) -> None:
         self._step_s = step_s
-        self._stepped: set[SteppedGeneration] = set()
+        self._stepped: set[FakeGeneration] = set()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, source: FakeGeneration, num_samples: int, on_end: Callable[[], None]) -> SteppedGeneration:
-        generation = SteppedGeneration(source, num_samples, on_end)
+    def add(self, generation: FakeGeneration) -> None:
         self._stepped.add(generation)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
-        return generation
 
     async def _run(self) -> None:
         while self._stepped:
-            self._stepped -= {generation for generation in self._stepped if not generation.step()}
             await asyncio.sleep(self._step_s)
+            self._stepped -= {generation for generation in self._stepped if not generation.step()}
 
 
 def _draining() -> Overloaded:

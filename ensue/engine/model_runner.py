@@ -92,13 +92,13 @@ class ModelRunner:
         wanted = item.scored
         if not wanted:
             return None
-        scored = TokenLogprobs((), (), (), ())
+        runs = []
         for first in range(wanted.start, wanted.stop, NUM_SCORED_ROWS):
             last = min(first + NUM_SCORED_ROWS, wanted.stop)
             logits = self._model.logits(hidden[first - 1 - item.start : last - 1 - item.start])
             targets = item.sequence.token_ids[first:last]
-            scored += self._sampler.score(logits, targets, item.sequence.request.num_prompt_logprobs or 0)
-        return scored
+            runs.append(self._sampler.score(logits, targets, item.sequence.request.num_prompt_logprobs or 0))
+        return TokenLogprobs.joined(runs)
 
 
 def _result(found: SampledToken | Candidates | None, scored: TokenLogprobs | None, is_finite: bool) -> RowResult:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ensue.errors import RequestError
 from ensue.outputs import TokenOutput
 
 
 class OutputQueue:
-    """Filled by `put` and `fail`, read by iteration, in one event loop. A slow reader gets fewer, larger outputs."""
+    """Filled by `put` and `fail`, read by iteration, or by `listen` and `poll`; all in one event loop.
+
+    A slow reader gets fewer, larger outputs.
+    """
 
     def __init__(self, num_samples: int, on_end: Callable[[], None]) -> None:
         """
@@ -19,44 +21,77 @@ class OutputQueue:
         """
         self._num_running = num_samples  # samples whose finish has not been read
         self._waiting: dict[int, TokenOutput] = {}  # by sample, in the order in which they came
-        self._error: RequestError | None = None
+        self._later: dict[int, list[TokenOutput]] = {}  # what came behind those; joined once, when they are read
+        self._error: Exception | None = None
         self._on_end = on_end
+        self._listener: Callable[[], None] = _ignore
         self._loop = asyncio.get_running_loop()  # kept: asking for it is a system call
-        self._reader: asyncio.Future[None] | None = None  # done when there is something to read
 
     @property
     def has_ended(self) -> bool:
         return not self._num_running or self._error is not None
 
+    # ---- the reader
+
     def __aiter__(self) -> OutputQueue:
         return self
 
     async def __anext__(self) -> TokenOutput:
-        while not self._waiting:
-            if self._error is not None:
-                raise self._error
+        while (output := self.poll()) is None:
             if not self._num_running:
                 raise StopAsyncIteration
-            self._reader = self._loop.create_future()
-            await self._reader
-        output = self._waiting.pop(next(iter(self._waiting)))
+            await self._arrival()
+        return output
+
+    def _arrival(self) -> asyncio.Future[None]:
+        arrival: asyncio.Future[None] = self._loop.create_future()
+
+        def tell() -> None:
+            if not arrival.done():
+                arrival.set_result(None)
+
+        self.listen(tell)
+        return arrival
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """See `engine.base.Generation`."""
+        self._listener = listener
+        for _ in range(len(self._waiting) + (self._error is not None)):
+            listener()
+
+    def poll(self) -> TokenOutput | None:
+        """See `engine.base.Generation`."""
+        if not self._waiting:
+            if self._error is not None:
+                raise self._error
+            return None
+        sample = next(iter(self._waiting))
+        output = self._waiting.pop(sample)
+        if self._later:
+            output = output.merge(*self._later.pop(sample, ()))
         if output.finish_reason is not None:
             self._num_running -= 1
             if not self._num_running:
+                self._listener = _ignore
                 self._on_end()
         return output
 
-    def put(self, output: TokenOutput) -> None:
-        earlier = self._waiting.get(output.sample_index)
-        self._waiting[output.sample_index] = output if earlier is None else earlier.merge(output)
-        self._wake()
+    # ---- the maker
 
-    def fail(self, error: RequestError) -> None:
+    def put(self, output: TokenOutput) -> None:
+        """Add what comes next of one sample."""
+        if output.sample_index in self._waiting:
+            self._later.setdefault(output.sample_index, []).append(output)
+        else:
+            self._waiting[output.sample_index] = output
+            self._listener()
+
+    def fail(self, error: Exception) -> None:
         """Raise this after what has come so far."""
         self._error = error
         self._on_end()
-        self._wake()
+        self._listener()
 
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+
+def _ignore() -> None:
+    """Nobody listens."""

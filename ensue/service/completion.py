@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import functools
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ensue.engine.base import Generation
-from ensue.errors import GenerationFailed
 from ensue.metrics import Metrics
 from ensue.outputs import Usage
 from ensue.request import CompiledGrammar
@@ -17,7 +19,6 @@ from ensue.service.answer import Answer
 from ensue.service.choice import ChoiceDelta, StopReason, joined
 from ensue.service.guided import prove
 from ensue.service.logprobs import Logprobs, PromptLogprobs, TokenLogprob
-from ensue.service.merge import merged
 from ensue.service.meter import Meter
 from ensue.service.request import CompletionRequest
 from ensue.service.resolve import Resolved, resolve
@@ -25,6 +26,8 @@ from ensue.service.resolve import Resolved, resolve
 NUM_ENCODERS = 2  # threads
 SHORT_CHARS = 500
 UNBOUNDED_TOKENS = 1024  # what a sample without max_tokens is taken for, before it starts
+
+Take = Callable[[Sequence[ChoiceDelta]], bool]  # false: no more for now
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +116,15 @@ class CompletionService:
         self._encoders.shutdown(wait=False, cancel_futures=True)
 
 
+class _Feeding(NamedTuple):
+    """Somebody takes news, until the end."""
+
+    take: Take
+    end: asyncio.Future[None]
+
+
 class Completion:
-    """A running completion: ask for its news, or collect them; close it in any case."""
+    """A running completion: let it feed you its news, or collect them; close it in any case."""
 
     def __init__(
         self, answers: Sequence[Answer], generations: Sequence[Generation], meter: Meter, fingerprint: str
@@ -123,9 +133,12 @@ class Completion:
         self._meter = meter
         self._answers = answers
         self._generations = generations
-        self._outputs = merged(generations)
         self._num_running = len(answers)
         self._finishes: dict[int, str] = {}  # by choice
+        self._arrived: deque[int] = deque()  # the generation of each output that has yet to be read
+        self._feeding: _Feeding | None = None  # while somebody takes news
+        for number, generation in enumerate(generations):
+            generation.listen(functools.partial(self._on_arrival, number))
 
     @property
     def usage(self) -> Usage:
@@ -149,38 +162,75 @@ class Completion:
         """How long samples waited for their first step, at most; None before any had it."""
         return max((answer.queue_s for answer in self._answers if answer.queue_s is not None), default=None)
 
-    async def next(self) -> Sequence[ChoiceDelta]:
-        """The next news; none where every choice has ended.
+    @property
+    def is_finished(self) -> bool:
+        """Whether every choice has ended, and its news were taken."""
+        return not self._num_running
+
+    async def feed(self, take: Take) -> None:
+        """Give news to `take` as they come, and where they come: no task is woken for a token.
+
+        Returns when every choice has ended, or earlier where `take` has returned false; then call it again.
 
         Raises:
             ServerError: the engine gave up.
         """
-        if not self._num_running:
-            return ()
-        async for number, output in self._outputs:
-            answer = self._answers[number]
-            news = answer.take(output)
-            if news.ends_sample:
-                self._generations[number].stop(output.sample_index)
-            if news.deltas:
-                self._num_running -= answer.is_finished  # nothing comes after an answer's end
-                self._note(news.deltas)
-                return news.deltas
-        raise GenerationFailed("The engine ended a generation without a reason.")
+        self._feeding = feeding = _Feeding(take, asyncio.get_running_loop().create_future())
+        try:
+            self._read_arrived(feeding)
+            await feeding.end
+        finally:
+            self._feeding = None
 
     async def collect(self) -> list[FinishedChoice]:
         """All choices, in the order of their indices."""
         deltas: dict[int, list[ChoiceDelta]] = {}
-        while news := await self.next():
+
+        def take(news: Sequence[ChoiceDelta]) -> bool:
             for delta in news:
                 deltas.setdefault(delta.index, []).append(delta)
+            return True
+
+        await self.feed(take)
         return [_finished(deltas[index]) for index in sorted(deltas)]
 
     async def aclose(self) -> None:
         """Cancel what still runs, within one step. Idempotent."""
-        await self._outputs.aclose()
         await _close(self._generations)
         self._meter.end(self.usage)
+
+    def _on_arrival(self, number: int) -> None:
+        self._arrived.append(number)
+        if self._feeding is not None:
+            self._read_arrived(self._feeding)
+
+    def _read_arrived(self, feeding: _Feeding) -> None:
+        take, end = feeding
+        if end.done():
+            return
+        try:
+            while self._arrived and self._num_running:
+                news = self._read(self._arrived.popleft())
+                if news and not take(news):
+                    end.set_result(None)
+                    return
+            if not self._num_running:
+                end.set_result(None)
+        except Exception as error:  # raised where the news are awaited, not where they come from
+            end.set_exception(error)
+
+    def _read(self, number: int) -> Sequence[ChoiceDelta]:
+        output = self._generations[number].poll()
+        if output is None:
+            return ()
+        answer = self._answers[number]
+        news = answer.take(output)
+        if news.ends_sample:
+            self._generations[number].stop(output.sample_index)
+        if news.deltas:
+            self._num_running -= answer.is_finished  # nothing comes after an answer's end
+            self._note(news.deltas)
+        return news.deltas
 
     def _note(self, deltas: Sequence[ChoiceDelta]) -> None:
         for delta in deltas:

@@ -107,7 +107,7 @@ async def test_a_failure_is_settled_with_what_was_generated(make_api: MakeApi, s
 @BOTH_WAYS
 async def test_a_timeout_is_settled(make_api: MakeApi, says: Says, stream: bool) -> None:
     recorder = Recorder()
-    api = make_api(says(" a", token_delay_s=0.02), accountants=[recorder], limits=LimitsConfig(request_timeout_s=0.2))
+    api = make_api(says(" a", step_s=0.02), accountants=[recorder], limits=LimitsConfig(request_timeout_s=0.2))
     await api.client.post("/v1/completions", json={"prompt": "x", "stream": stream, "max_tokens": 900})
     assert (recorder.outcome.finish, recorder.outcome.status) == ("error", 200 if stream else 504)
     assert 0 < recorder.outcome.usage.completion_tokens < 900
@@ -138,7 +138,7 @@ async def test_all_is_settled_before_the_client_knows_that_its_answer_is_complet
 
 async def test_a_close_before_done_is_settled_with_what_was_generated(served: ServeApp, says: Says) -> None:
     recorder = Recorder()
-    engine = says("a", token_delay_s=0.01)
+    engine = says("a", step_s=0.01)
     async with served(engine, accountants=[recorder]) as url:
         reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
         writer.write(request({"stream": True, "max_tokens": 900, "prompt": [[7, 8]]}))
@@ -155,7 +155,7 @@ async def test_a_close_before_the_answer_is_settled_without_a_status(
     served: ServeApp, says: Says, stream: bool
 ) -> None:
     recorder = Recorder()
-    engine = says("a", token_delay_s=0.3)
+    engine = says("a", step_s=0.3)
     async with served(engine, accountants=[recorder]) as url:
         _, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
         writer.write(request({"stream": stream, "max_tokens": 900, "prompt": [[7, 8]]}))
@@ -182,7 +182,7 @@ async def test_a_close_while_a_later_accountant_thinks_settles_the_earlier(serve
 @BOTH_WAYS
 async def test_what_outlasts_the_drain_is_settled(served: ServeApp, says: Says, stream: bool) -> None:
     recorder = Recorder()
-    engine = says(" one", token_delay_s=0.02)
+    engine = says(" one", step_s=0.02)
     async with served(engine, config=limited(), accountants=[recorder]) as url:
         _, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
         writer.write(request({"stream": stream, "max_tokens": 900}))
@@ -199,7 +199,7 @@ async def test_what_is_cancelled_as_the_engine_hangs_is_settled(
     async def hang(drain_s: float) -> None:
         """Let the generations run on."""
 
-    recorder, engine = Recorder(), says(" one", token_delay_s=60)
+    recorder, engine = Recorder(), says(" one", step_s=60)
     monkeypatch.setattr(server, "LAST_WORDS_S", 0.1)
     monkeypatch.setattr(engine, "close", hang)
     async with served(engine, config=limited(), accountants=[recorder]) as url:

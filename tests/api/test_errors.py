@@ -113,7 +113,7 @@ async def test_what_the_engine_refuses_is_a_status(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_passed_deadline_is_a_504(says: Says, make_api: MakeApi, stream: bool) -> None:
-    engine = says("a", token_delay_s=5)
+    engine = says("a", step_s=5)
     api = make_api(engine, limits=LimitsConfig(request_timeout_s=0.1))
     response = await api.client.post("/v1/completions", json={"prompt": "x", "stream": stream})
     assert (response.status_code, response.json()["error"]["code"]) == (504, "request_timeout")

@@ -74,7 +74,7 @@ async def test_a_row_is_there_before_the_engine_is_asked(
 async def test_what_a_running_request_has_used_is_written_down(
     served: ServeApp, says: Says, book: Ledger, database: Database
 ) -> None:
-    engine = says(" a", token_delay_s=0.005)
+    engine = says(" a", step_s=0.005)
     async with served(engine, accountants=[LedgerAccountant(book, follow_s=0.02)]) as url:
         _, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
         writer.write(request({"stream": True, "max_tokens": 900, "prompt": [[7, 8]]}))

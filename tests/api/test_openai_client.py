@@ -230,7 +230,7 @@ async def test_what_cannot_succeed_is_not_tried_again(
 
 
 async def test_a_closed_stream_frees_its_generation(served: ServeApp, says: Says) -> None:
-    engine = says(TEXT, token_delay_s=0.005)
+    engine = says(TEXT, step_s=0.005)
     async with served(engine) as url, AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as client:
         stream = await client.completions.create(model="tiny", prompt="x", stream=True, max_tokens=900)
         await anext(stream)

@@ -144,7 +144,7 @@ async def test_every_event_is_one_chunk(served: ServeApp, says: Says) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_disconnect_frees_the_generation(served: ServeApp, says: Says, stream: bool) -> None:
-    engine = says("a", token_delay_s=0.01)
+    engine = says("a", step_s=0.01)
     async with served(engine) as url:
         reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
         writer.write(request({"stream": stream, "max_tokens": 900, "prompt": ["a", "b"]}))
@@ -191,7 +191,7 @@ async def test_responses_name_no_software(served: ServeApp, says: Says) -> None:
 
 
 async def test_a_shutdown_lets_a_running_request_finish(served: ServeApp, says: Says) -> None:
-    engine = says(" one", token_delay_s=0.02)
+    engine = says(" one", step_s=0.02)
     async with served(engine) as url:
         answering = asyncio.create_task(exchange(url, request({"stream": True, "max_tokens": 10})))
         await until(lambda: bool(engine.running))
@@ -201,7 +201,7 @@ async def test_a_shutdown_lets_a_running_request_finish(served: ServeApp, says: 
 
 
 async def test_while_requests_finish_the_server_says_that_it_drains(served: ServeApp, says: Says) -> None:
-    engine = says(" one", token_delay_s=0.02)
+    engine = says(" one", step_s=0.02)
     async with served(engine) as url, httpx2.AsyncClient(base_url=url) as client:
         answering = asyncio.create_task(exchange(url, request({"stream": True, "max_tokens": 30})))
         await until(lambda: bool(engine.running))
@@ -216,7 +216,7 @@ async def test_while_requests_finish_the_server_says_that_it_drains(served: Serv
 
 
 async def test_a_stream_that_outlasts_the_drain_ends_with_an_error_event(served: ServeApp, says: Says) -> None:
-    engine = says(" one", token_delay_s=0.02)
+    engine = says(" one", step_s=0.02)
     async with served(engine, config=limited()) as url:
         answering = asyncio.create_task(exchange(url, request({"stream": True, "max_tokens": 900})))
         await until(lambda: bool(engine.running))
@@ -228,7 +228,7 @@ async def test_a_stream_that_outlasts_the_drain_ends_with_an_error_event(served:
 
 
 async def test_an_answer_that_outlasts_the_drain_is_a_503(served: ServeApp, says: Says) -> None:
-    engine = says(" one", token_delay_s=0.02)
+    engine = says(" one", step_s=0.02)
     async with served(engine, config=limited()) as url:
         answering = asyncio.create_task(exchange(url, request({"max_tokens": 900})))
         await until(lambda: bool(engine.running))

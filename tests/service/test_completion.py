@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from ensue.config import LimitsConfig
 from ensue.engine.fake import FakeEngine
+from ensue.errors import EngineDead
 from ensue.metrics import Metrics
 from ensue.outputs import Usage
 from ensue.request import GenerationRequest
@@ -37,8 +41,13 @@ async def complete(
     collected, streamed = [await service.start(await service.prepare(model, request)) for _ in range(2)]
     choices = await collected.collect()
     deltas: list[ChoiceDelta] = []
-    while news := await streamed.next():
+
+    def take(news: Sequence[ChoiceDelta]) -> bool:
         deltas.extend(news)
+        return False  # it is asked again for each piece
+
+    while not streamed.is_finished:
+        await streamed.feed(take)
     for choice in choices:
         whole = joined([delta for delta in deltas if delta.index == choice.index])
         assert all(getattr(whole, name) == getattr(choice, name) for name in FinishedChoice.__slots__)
@@ -88,3 +97,61 @@ async def test_a_suffix_works_with_echo_stop_and_more_choices(tokenizer: Tokeniz
     choices, usage = await complete(tokenizer, engine, "Start ", **fields)
     assert [choice.text for choice in choices] == ["Start one", "Start three"]
     assert usage.prompt_tokens == len(engine.requests[0].prompt_token_ids)
+
+
+async def test_what_a_token_costs_does_not_depend_on_how_long_the_text_is(tokenizer: Tokenizer) -> None:
+    service = CompletionService(Metrics())
+    model = ServedModel("m", fake(tokenizer, "one two 🙂 "), tokenizer, LimitsConfig(), "m", 0)
+
+    async def num_calls(max_tokens: int) -> int:
+        """Of any function, from the first token to the whole answer."""
+        request = CompletionRequest("id", ("x",), max_tokens=max_tokens, stop=("two three",), logprobs=1)
+        completion = await service.start(await service.prepare(model, request))
+        count = 0
+
+        def note(_frame: FrameType, event: str, _argument: Any) -> None:
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        sys.setprofile(note)
+        await completion.collect()
+        sys.setprofile(None)
+        await completion.aclose()
+        return count
+
+    short, middle, long = [await num_calls(num_tokens) for num_tokens in (300, 600, 900)]
+    assert long - middle <= 1.02 * (middle - short)
+    service.close()
+
+
+async def test_prompts_that_fail_while_others_run_end_the_completion(tokenizer: Tokenizer) -> None:
+    engine = fake(tokenizer, "x")
+    service, model = CompletionService(Metrics()), ServedModel("m", engine, tokenizer, LimitsConfig(), "m", 0)
+    request = CompletionRequest("id", ("a", "b", "c"), max_tokens=50)
+    completion = await service.start(await service.prepare(model, request))
+    sorted(engine.running, key=id)[1].fail(EngineDead("Gone."))
+    with pytest.raises(EngineDead):
+        await completion.collect()
+    assert len(engine.running) == 2
+    await completion.aclose()
+    assert not engine.running
+    service.close()
+
+
+async def test_news_wait_while_nobody_takes_them(tokenizer: Tokenizer) -> None:
+    model = ServedModel("m", fake(tokenizer, "x"), tokenizer, LimitsConfig(), "m", 0)
+    service, request = CompletionService(Metrics()), CompletionRequest("id", ("a", "b"), max_tokens=9)
+    completion = await service.start(await service.prepare(model, request))
+    taken: list[ChoiceDelta] = []
+
+    def take(news: Sequence[ChoiceDelta]) -> bool:
+        taken.extend(news)
+        return len(taken) > 1
+
+    await completion.feed(take)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert [delta.text for delta in taken] == ["x"]
+    await completion.feed(take)
+    assert sorted(delta.text for delta in taken) == ["x", "x" * 8, "x" * 9]
+    service.close()
