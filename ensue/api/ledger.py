@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from ensue.store.ledger import Ledger
 from ensue.store.ledger_rows import Reservation, Settlement
 
 FOLLOW_S = 1.0  # how often what running requests have used is written down, in case the process is killed
+SETTLE_S = 1.0  # that the end of an answer waits for its settlement at most: a database that fails keeps none back
 
 
 class LedgerAccountant:
@@ -38,7 +40,8 @@ class LedgerAccountant:
             self._follow_later()
         return LedgerHold(self, ask.request_id)
 
-    def settle(self, request_id: str, outcome: Outcome) -> None:
+    async def settle(self, request_id: str, outcome: Outcome) -> None:
+        """Returns once it is committed, so that what a client saw to its end stays settled whoever is killed."""
         del self._running[request_id]
         self._followed.pop(request_id, None)
         self._ledger.settle(
@@ -53,6 +56,9 @@ class LedgerAccountant:
                 total_s=outcome.elapsed_s,
             )
         )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                await self._ledger.settled(request_id)
 
     def _follow_later(self) -> None:
         self._is_following = True
@@ -80,4 +86,4 @@ class LedgerHold:
         return {}
 
     async def settle(self, outcome: Outcome) -> None:
-        self._accountant.settle(self._request_id, outcome)
+        await self._accountant.settle(self._request_id, outcome)

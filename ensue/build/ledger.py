@@ -20,7 +20,7 @@ class OpenLedger:
         instance = instances.enter(database)
         recover(database, self._is_alive, int(time.time()))
         self.ledger = Ledger(database, instance)
-        self._upkeep = Upkeep(database, retention_days)
+        self._upkeep = Upkeep(database, instance, retention_days)
         self._metrics = metrics
         metrics.add_source(self._observe)
 

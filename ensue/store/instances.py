@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import threading
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -20,7 +21,7 @@ class Instance(Protocol):
     id: str
 
     def keep(self) -> None:
-        """Take the lock again where the database has dropped it; to be called after each failure of the database.
+        """Take the lock again where the database has dropped it; to be called now and then, and after its failures.
 
         Raises:
             DBAPIError: the database does not answer.
@@ -91,32 +92,45 @@ class _SessionLock:
     def __init__(self, database: Database, instance_id: str) -> None:
         self.id = instance_id
         self._database = database
-        self._connection = self._lock()
+        self._in_use = threading.Lock()  # a connection is for one thread at a time
+        self._connection = self._connect()
+        self._is_held = self._try_lock()
 
     def keep(self) -> None:
-        try:
-            self._connection.execute(text("SELECT 1"))
-        except DBAPIError:
-            self._connection.close()
-            self._connection = self._lock()
+        with self._in_use:
+            try:
+                self._connection.execute(text("SELECT 1"))
+            except DBAPIError:
+                self._connection.close()
+                self._is_held, self._connection = False, self._connect()
+            if not self._is_held:
+                self._is_held = self._try_lock()
 
     def close(self) -> None:
-        self._connection.close()
+        with self._in_use:
+            self._connection.close()
 
-    def _lock(self) -> Connection:
+    def _connect(self) -> Connection:
         connection = self._database.session()
         connection.detach()  # from the pool, so that to close it is to end the session
-        connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": _number(self.id)})
         return connection
+
+    def _try_lock(self) -> bool:
+        """False where a session of ours that the database has yet to miss holds it, or somebody who tries it."""
+        return _try_lock(self._connection, _number(self.id))
 
 
 def _is_session_alive(database: Database, instance_id: str) -> bool:
     with database.session() as connection:
-        number = {"number": _number(instance_id)}
-        if connection.execute(text("SELECT pg_try_advisory_lock(:number)"), number).scalar_one():
-            connection.execute(text("SELECT pg_advisory_unlock(:number)"), number)
+        number = _number(instance_id)
+        if _try_lock(connection, number):
+            connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": number})
             return False
     return True
+
+
+def _try_lock(connection: Connection, number: int) -> bool:
+    return bool(connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}).scalar_one())
 
 
 def _number(instance_id: str) -> int:

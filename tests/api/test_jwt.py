@@ -10,7 +10,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -269,11 +269,15 @@ class SlowIssuer:
     may_answer: asyncio.Event
     drips: bool = False
     num_asked: int = 0
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        self.num_asked += 1
-        with contextlib.suppress(OSError):
+    def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.tasks.append(asyncio.create_task(self._answer(reader, writer)))
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, EOFError, RuntimeError):  # the last is what uvloop says of a client that left
+            await reader.readuntil(b"\r\n\r\n")
+            self.num_asked += 1
             while self.drips:
                 writer.write(b"H")
                 await writer.drain()
@@ -282,16 +286,23 @@ class SlowIssuer:
             writer.write(KEYS_ANSWER)
             await writer.drain()
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 @contextlib.asynccontextmanager
 async def slow_issuer(clock: Callable[[], float]) -> AsyncIterator[tuple[SlowIssuer, Jwks]]:
+    """In the end it answers all that wait."""
     issuer = SlowIssuer(asyncio.Event())
     server = await asyncio.start_server(issuer.answer, "127.0.0.1", 0)
     async with server:
-        yield issuer, Jwks(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", clock=clock)
+        jwks = Jwks(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", clock=clock)
+        yield issuer, jwks
         issuer.drips = False
         issuer.may_answer.set()
+        if jwks._loading is not None:
+            await jwks._loading
+        await asyncio.gather(*issuer.tasks)
 
 
 async def test_issuer_that_answers_byte_by_byte_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

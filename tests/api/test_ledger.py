@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,11 +14,12 @@ from sqlalchemy import text
 from ensue.api.ledger import LedgerAccountant
 from ensue.engine.fake import FakeEngine
 from ensue.store import instances
-from ensue.store.db import Database
+from ensue.store.db import Database, sqlite_url
 from ensue.store.keys import KeyStore
 from ensue.store.ledger import Ledger
 from tests.api.conftest import MakeApi, ServeApp
 from tests.api.test_server import request, until
+from tests.store.faulty import Fault, FaultyDatabase
 from tests.store.ledger_tools import assert_sums_are_those_of_the_rows, rows
 
 Says = Callable[..., FakeEngine]
@@ -86,6 +89,57 @@ async def test_what_a_running_request_has_used_is_written_down(
     assert only(database).finish == "cancelled"
     assert only(database).completion_tokens >= row.completion_tokens
     assert_sums_are_those_of_the_rows(database)
+
+
+@pytest.fixture
+async def faulty(database: Database) -> AsyncIterator[FaultyDatabase]:
+    assert database.path is not None
+    faulty = FaultyDatabase(sqlite_url(database.path))
+    yield faulty
+    faulty.close()
+
+
+@pytest.fixture
+async def faulty_book(faulty: FaultyDatabase) -> AsyncIterator[Ledger]:
+    book = Ledger(faulty, instances.enter(faulty))
+    yield book
+    faulty.next_fault = lambda: "none"
+    book.close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_ends_when_its_settlement_is_committed(
+    make_api: MakeApi, faulty: FaultyDatabase, faulty_book: Ledger, database: Database, stream: bool
+) -> None:
+    numbers, is_held, go_on = itertools.count(), threading.Event(), threading.Event()
+
+    def hold_up_second() -> Fault:
+        if next(numbers) == 1:
+            is_held.set()
+            go_on.wait(30)
+        return "none"
+
+    faulty.next_fault = hold_up_second
+    api = make_api(accountants=[LedgerAccountant(faulty_book)])
+    asking = asyncio.create_task(api.client.post("/v1/completions", json={"prompt": "x", "stream": stream}))
+    await until(is_held.is_set)
+    await asyncio.wait([asking], timeout=0.05)
+    assert not asking.done()
+    go_on.set()
+    assert (await asking).status_code == 200
+    assert only(database).finish == "length"
+
+
+async def test_an_answer_does_not_wait_for_a_database_that_fails(
+    make_api: MakeApi, faulty: FaultyDatabase, faulty_book: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ensue.api.ledger.SETTLE_S", 0.01)
+    numbers = itertools.count()
+    faulty.next_fault = lambda: "begin" if next(numbers) else "none"
+    answer = await make_api(accountants=[LedgerAccountant(faulty_book)]).client.post(
+        "/v1/completions", json={"prompt": "x"}
+    )
+    assert (answer.status_code, faulty_book.stats().num_pending) == (200, 1)
 
 
 async def test_where_the_database_fails_nothing_is_generated(

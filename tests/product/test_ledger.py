@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -22,6 +23,10 @@ from tests.store.ledger_tools import assert_sums_are_those_of_the_rows, rows
 
 LONG = {"prompt": "Once", "max_tokens": 900, "n": 16, "stream": True, "ignore_eos": True}
 CUT = (IncompleteRead, ConnectionError)
+
+
+def is_dead(pid: int) -> bool:
+    return not is_alive(pid)
 
 
 class Book:
@@ -75,6 +80,19 @@ def test_a_killed_worker_costs_no_row(tmp_path: Path) -> None:
     (row,) = book.rows()
     assert (row.finish, row.status) == ("error", 200)
     assert row.completion_tokens >= 1
+    assert_sums_are_those_of_the_rows(book.database)
+
+
+def test_what_a_client_saw_to_its_end_is_settled_whoever_is_killed_at_once(tmp_path: Path) -> None:
+    with running_server(tmp_path, "--engine", "fake") as server:
+        for number in range(3):
+            assert wait_until(lambda: server.status("/ready")[0] == 200, 60)
+            pid = server.child_pids()["api"]
+            server.post({"prompt": "Once", "max_tokens": 2 + number})
+            os.kill(pid, signal.SIGKILL)
+            assert wait_until(functools.partial(is_dead, pid), 30)
+    book = Book(tmp_path)
+    assert [(row.finish, row.completion_tokens) for row in book.rows()] == [("length", 2), ("length", 3), ("length", 4)]
     assert_sums_are_those_of_the_rows(book.database)
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from ensue.store.db import Database, sqlite_url
 from ensue.store.migrate import upgrade
-from tests.stores import BACKENDS, empty_database
+from tests.stores import BACKENDS, POSTGRES_URL, empty_database
+
+collect_ignore = [] if POSTGRES_URL else ["test_real_postgres.py"]
 
 
 @pytest.fixture(params=BACKENDS)
