@@ -41,6 +41,30 @@ UNSERVED: Mapping[str, tuple[Any, ...]] = {
     "logits_processors": (),
     "request_id": (),
     "detokenize": (True,),
+    "truncation_side": ("left",),
+    "logprob_token_ids": (),
+    "repetition_detection": (),
+    "thinking_token_budget": (-1,),
+    "ec_transfer_params": (),
+    "session_id": (),
+    "stream_interval": (1,),
+    # SGLang's, MLC's and llama.cpp's
+    "regex": (),
+    "ebnf": (),
+    "grammar": (),
+    "json_schema": (),
+    "structural_tag": (),
+    "stop_regex": (),
+    "no_stop_trim": (False,),
+    "return_hidden_states": (False,),
+    "lora_path": (),
+    "debug_config": (),
+    "n_predict": (),
+    "n_probs": (0,),
+    "repeat_penalty": (1,),
+    "cache_prompt": (True,),
+    "mirostat": (0,),
+    "timings_per_token": (False,),
     # Hugging Face's
     "num_beams": (1,),
     "num_return_sequences": (1,),
@@ -61,6 +85,14 @@ INSTEAD = {
     "do_sample": "use temperature 0",
     "num_beams": "use use_beam_search and best_of",
     "num_return_sequences": "use n",
+    "regex": "use guided_regex",
+    "ebnf": "use guided_grammar",
+    "grammar": "use guided_grammar",
+    "json_schema": "use response_format or guided_json",
+    "no_stop_trim": "use include_stop_str_in_output",
+    "n_predict": "use max_tokens",
+    "n_probs": "use logprobs",
+    "repeat_penalty": "use repetition_penalty",
     "request_id": "the server names requests, see x-request-id",
 }
 OWN_TEMPLATE = "a chat template is given when the server starts, by --chat-template"
@@ -191,7 +223,7 @@ class CompletionBody(GenerationBody):
         neutral=(DEFAULT_MAX_TOKENS,),
     )
     max_completion_tokens: int | None = param(
-        Integer(low=0), None, "Another name of max_tokens", neutral=(DEFAULT_MAX_TOKENS,)
+        Integer(low=0), None, "Another name of max_tokens; of both the smaller holds", neutral=(DEFAULT_MAX_TOKENS,)
     )
     logprobs: int | None = param(Integer(low=0), None, "Log-probabilities of each token and the k likeliest")
 
@@ -232,7 +264,9 @@ class ChatBody(ConversationFields, GenerationBody):
     echo: bool = param(Boolean(), False, "Put the final message, where it is the assistant's, before the answer")
     add_special_tokens: bool = param(Boolean(), False, "Add the tokenizer's special tokens to those of the template")
     max_tokens: int | None = param(Integer(low=1), None, "Tokens generated at most; default: what the context leaves")
-    max_completion_tokens: int | None = param(Integer(low=1), None, "Another name of max_tokens")
+    max_completion_tokens: int | None = param(
+        Integer(low=1), None, "Another name of max_tokens; of both the smaller holds"
+    )
     logprobs: bool = param(Boolean(), False, "Log-probabilities of each token")
     top_logprobs: int | None = param(Integer(low=0), None, "With logprobs: the k likeliest tokens, too", neutral=(0,))
 

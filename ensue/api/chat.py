@@ -60,8 +60,8 @@ class ChatWriter(AnswerWriter):
             system_fingerprint=head.fingerprint,
             choices=[self._choice(choice) for choice in choices],
             usage=usage,
-            prompt_logprobs=given(first.prompt_logprobs),
-            prompt_token_ids=given(first.prompt_token_ids),
+            prompt_logprobs=first.prompt_logprobs,
+            prompt_token_ids=first.prompt_token_ids,
         )
 
     def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[bytes]:
@@ -126,7 +126,7 @@ class ChatWriter(AnswerWriter):
             _logprobs(choice.tokens),
             reason,
             choice.stop_reason,
-            given(choice.token_ids),
+            choice.token_ids,
         )
 
     def _chunk(

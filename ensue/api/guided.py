@@ -26,7 +26,7 @@ BACKENDS: dict[str, BackendName] = {
     "outlines": "outlines",
 }
 NO_FALLBACK = "no-fallback"  # there is never one
-_FORMATS = {"text": ("type",), "json_object": ("type",), "json_schema": ("type", "json_schema")}
+_FORMATS = {"text": ("type",), "json_object": ("type", "schema"), "json_schema": ("type", "json_schema")}
 _JSON_SCHEMA = ("name", "description", "schema", "strict")
 _STRUCTURED = ("json", "regex", "choice", "grammar", "json_object", "whitespace_pattern")
 
@@ -102,7 +102,9 @@ def _response_format(body: GenerationBody) -> Iterator[_Found]:
             "response_format.type must be text, json_object or json_schema.", param="response_format.type"
         )
     _refuse_unknown("response_format", value, _FORMATS[kind])
-    if kind == "json_object":
+    if kind == "json_object" and value.get("schema") is not None:  # as llama.cpp and MLC have it
+        yield _json("response_format.schema", value["schema"])
+    elif kind == "json_object":
         yield _Found("response_format", Constraint("json_object", ""))
     elif kind == "json_schema":
         yield _json_schema("response_format.json_schema", value.get("json_schema"))

@@ -144,7 +144,7 @@ class LogitBiasKind:
         for key, bias in value.items():
             place = f"{path}.{shown(key)}"
             if not self._KEY.fullmatch(key):
-                raise InvalidRequest(f"The keys of {path} must be token ids, which are whole numbers.", param=place)
+                raise InvalidRequest(f"{place}: the keys must be token ids, which are whole numbers.", param=place)
             token_id = int(key)
             if token_id in seen:
                 raise InvalidRequest(f"{path} must have each token id only once.", param=place)

@@ -179,11 +179,9 @@ def stream_options(body: GenerationBody) -> StreamOptions:
 
 
 def _max_tokens(body: CompletionBody | ChatBody) -> int | None:
-    """The value asked for, under either name."""
-    first, second = body.max_tokens, body.max_completion_tokens
-    if first is not None and second is not None and first != second:
-        raise InvalidRequest("max_tokens and max_completion_tokens contradict each other.", param="max_tokens")
-    return second if first is None else first
+    """The value asked for, under either name; of both the smaller, for either is a limit."""
+    asked = (body.max_tokens, body.max_completion_tokens)
+    return min((value for value in asked if value is not None), default=None)
 
 
 def _check_combinations(body: GenerationBody) -> None:

@@ -81,7 +81,7 @@ class ChatChoiceObject(msgspec.Struct, frozen=True):
     logprobs: ChatLogprobsObject | None
     finish_reason: str
     stop_reason: StopReason
-    token_ids: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET  # where they are asked for
+    token_ids: tuple[int, ...] | None = None
 
 
 class ChatObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,8 +94,8 @@ class ChatObject(msgspec.Struct, frozen=True, kw_only=True):
     system_fingerprint: str
     choices: list[ChatChoiceObject]
     usage: UsageObject
-    prompt_logprobs: PromptLogprobs | msgspec.UnsetType = msgspec.UNSET  # these two where they are asked for
-    prompt_token_ids: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+    prompt_logprobs: PromptLogprobs | None = None
+    prompt_token_ids: tuple[int, ...] | None = None
 
 
 class FunctionDelta(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ def check(request: GenerationRequest, info: EngineInfo) -> None:
     if not num_prompt_tokens:
         raise InvalidRequest("The prompt has no tokens.", param="prompt")
     if min(token_ids) < 0 or max(token_ids) >= info.logits_width:
-        raise InvalidRequest(f"Token ids must be from 0 to {info.logits_width - 1}.", param="prompt")
+        raise _out_of_vocabulary("prompt", info.logits_width)
     if num_prompt_tokens + request.max_tokens > limit:
         raise ContextLengthExceeded(
             f"This model's maximum context length is {limit} tokens; the prompt has {num_prompt_tokens} and "
@@ -41,7 +41,11 @@ def _check_ids(sampling: SamplingParams, width: int) -> None:
     paths |= {f"logit_bias.{token_id}": token_id for token_id, _ in sampling.logit_bias}
     for path, token_id in paths.items():
         if not 0 <= token_id < width:
-            raise InvalidRequest(f"Token ids must be from 0 to {width - 1}.", param=path)
+            raise _out_of_vocabulary(path, width)
+
+
+def _out_of_vocabulary(path: str, width: int) -> InvalidRequest:
+    return InvalidRequest(f"{path} is out of vocabulary: token ids must be from 0 to {width - 1}.", param=path)
 
 
 def _check_beam(beam: BeamParams, num_returned: int, info: EngineInfo) -> None:

@@ -173,11 +173,15 @@ def _check_truncation(limit: int | None, context: int) -> None:
         )
 
 
+def out_of_vocabulary(path: str, width: int) -> InvalidRequest:
+    return InvalidRequest(f"{path} is out of vocabulary: token ids must be from 0 to {width - 1}.", param=path)
+
+
 def check_ids(token_ids: Sequence[int], path: str, width: int) -> None:
     if min(token_ids) >= 0 and max(token_ids) < width:
         return
     index = next(i for i, token_id in enumerate(token_ids) if not 0 <= token_id < width)
-    raise InvalidRequest(f"Token ids must be from 0 to {width - 1}.", param=f"{path}[{index}]")
+    raise out_of_vocabulary(f"{path}[{index}]", width)
 
 
 def _check_length(num_tokens: int, path: str, max_tokens: int | None, limit: int) -> None:

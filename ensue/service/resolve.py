@@ -11,7 +11,7 @@ from ensue.outputs import EngineInfo
 from ensue.request import CompiledGrammar, GenerationRequest
 from ensue.sampling_params import SamplingParams
 from ensue.service.bad_words import bad_words_token_ids
-from ensue.service.prompt import EncodedPrompt, context_length, encode_prompts
+from ensue.service.prompt import EncodedPrompt, context_length, encode_prompts, out_of_vocabulary
 from ensue.service.request import CompletionRequest
 from ensue.text.tokenizer import Tokenizer
 
@@ -131,7 +131,7 @@ class Resolver:
 
     def _check_id(self, token_id: int, path: str) -> None:
         if not self._has_logit(token_id):
-            raise InvalidRequest(f"Token ids must be from 0 to {self._info.logits_width - 1}.", param=path)
+            raise out_of_vocabulary(path, self._info.logits_width)
 
     def _has_logit(self, token_id: int) -> bool:
         return 0 <= token_id < self._info.logits_width

@@ -38,11 +38,14 @@ def prompt_of(api: Api, tokenizer: Tokenizer) -> str:
 
 async def test_an_answer_has_openais_shape(api: Api) -> None:
     answer = await chat(api, max_tokens=2)
-    assert answer.keys() == {"id", "object", "created", "model", "system_fingerprint", "choices", "usage"}
+    extensions = {"prompt_logprobs": None, "prompt_token_ids": None}  # null where not asked for: clients read them
+    openai = {"id", "object", "created", "model", "system_fingerprint", "choices", "usage"}
+    assert answer.keys() == openai | extensions.keys()
+    assert answer | extensions == answer
     assert (answer["object"], answer["model"]) == ("chat.completion", "tiny")
     assert answer["id"].startswith("chatcmpl-")
     (choice,) = answer["choices"]
-    assert choice.keys() == {"index", "message", "logprobs", "finish_reason", "stop_reason"}
+    assert choice.keys() == {"index", "message", "logprobs", "finish_reason", "stop_reason", "token_ids"}
     assert choice["message"] == {"role": "assistant", "content": " one two", "refusal": None}
     assert (choice["finish_reason"], choice["logprobs"]) == ("length", None)
     assert answer["usage"]["completion_tokens"] == 2
@@ -190,7 +193,7 @@ async def test_a_stream_joined_is_the_unstreamed_answer(says: Says, make_api: Ma
     assert [joined(events, index) for index in range(len(whole["choices"]))] == whole["choices"]
     assert (usage["choices"], usage["usage"]) == ([], whole["usage"])
     for name in ("prompt_logprobs", "prompt_token_ids"):
-        assert [event[name] for event in events if name in event] == ([whole[name]] if name in whole else [])
+        assert [event[name] for event in events if name in event] == ([whole[name]] if whole[name] is not None else [])
 
 
 def joined(events: list[Any], index: int) -> Json:
@@ -209,7 +212,7 @@ def joined(events: list[Any], index: int) -> Json:
         "stop_reason": choices[-1]["stop_reason"],
     }
     ids = [choice["token_ids"] for choice in choices if "token_ids" in choice]
-    return whole | ({"token_ids": [*itertools.chain(*ids)]} if ids else {})
+    return whole | {"token_ids": [*itertools.chain(*ids)] if ids else None}
 
 
 async def test_events_are_chunks_without_usage_unless_it_is_asked_for(api: Api) -> None:

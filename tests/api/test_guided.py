@@ -33,6 +33,8 @@ SPELLINGS: list[tuple[dict[str, Any], Constraint, str]] = [
     ({"structured_outputs": {"json": SCHEMA, "regex": None}}, OF_SCHEMA, "structured_outputs.json"),
     ({"guided_json": SCHEMA, "response_format": FORMAT, "structured_outputs": {}}, OF_SCHEMA, "guided_json"),
     ({"response_format": {"type": "json_object"}}, Constraint("json_object", ""), "response_format"),
+    ({"response_format": {"type": "json_object", "schema": SCHEMA}}, OF_SCHEMA, "response_format.schema"),
+    ({"response_format": {"type": "json_object", "schema": json.dumps(SCHEMA)}}, OF_SCHEMA, "response_format.schema"),
     ({"structured_outputs": {"json_object": True}}, Constraint("json_object", ""), "structured_outputs.json_object"),
     ({"guided_regex": "a+"}, Constraint("regex", "a+"), "guided_regex"),
     ({"structured_outputs": {"regex": "a+"}}, Constraint("regex", "a+"), "structured_outputs.regex"),
@@ -96,7 +98,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"response_format": {"type": "xml"}}, "response_format.type"),
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
     ({"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}}, "response_format.json_schema.schema"),
-    ({"response_format": {"type": "json_object", "schema": {}}}, "response_format.schema"),
+    ({"response_format": {"type": "json_object", "schema": 1}}, "response_format.schema"),
+    ({"response_format": {"type": "text", "schema": {}}}, "response_format.schema"),
     (
         {"response_format": {"type": "json_schema", "json_schema": {"strict": 1, "schema": {}}}},
         "response_format.json_schema.strict",
