@@ -44,7 +44,7 @@ class ChatWriter(AnswerWriter):
             tools: what answers may call; None: their texts are just texts.
         """
         self._head = head
-        self._template = EventTemplate(self._chunk([], UNSET))
+        self._template = EventTemplate(self._chunk([], UNSET), _text_choice)
         self._echoed = echoed
         self._tools = tools
         self._readers: dict[int, CallReader] = {}  # of choices
@@ -67,7 +67,9 @@ class ChatWriter(AnswerWriter):
     def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[bytes]:
         if delta.index not in self._begun:
             yield from self._opening(delta, usage)
-        if self._tools is None:
+        if self._tools is None and delta.text and delta.is_only_text and not isinstance(usage, UsageObject):
+            yield self._template.text_event(delta.index, delta.text, usage)
+        elif self._tools is None:
             yield self._news(DeltaObject(content=delta.text) if delta.text else DeltaObject(), delta, usage)
         else:
             yield from self._news_with_calls(delta, usage, self._tools)
@@ -158,6 +160,10 @@ class ChatEndpoint(GenerationEndpoint[ChatBody]):
 
     def _writer(self, body: ChatBody, asked: CompletionRequest, head: AnswerHead) -> AnswerWriter:
         return ChatWriter(head, _echoed(body), asked.tools)
+
+
+def _text_choice(index: int, text: str) -> ChatChunkChoice:
+    return ChatChunkChoice(index, DeltaObject(content=text))
 
 
 def _echoed(body: ChatBody) -> str:

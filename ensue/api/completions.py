@@ -23,12 +23,14 @@ class CompletionWriter(AnswerWriter):
 
     def __init__(self, head: AnswerHead) -> None:
         self._head = head
-        self._template = EventTemplate(self._object([], msgspec.UNSET))
+        self._template = EventTemplate(self._object([], msgspec.UNSET), _text_choice)
 
     def whole(self, choices: Sequence[FinishedChoice], usage: UsageObject) -> msgspec.Struct:
         return self._object([_whole(choice) for choice in choices], usage)
 
     def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[bytes]:
+        if delta.is_only_text and not isinstance(usage, UsageObject):
+            return (self._template.text_event(delta.index, delta.text, usage),)
         return (self._template.event(_news(delta), usage),)
 
     def last_event(self, usage: UsageObject) -> bytes:
@@ -59,6 +61,10 @@ class CompletionsEndpoint(GenerationEndpoint[CompletionBody]):
 
     def _writer(self, body: CompletionBody, asked: CompletionRequest, head: AnswerHead) -> AnswerWriter:  # noqa: ARG002
         return CompletionWriter(head)
+
+
+def _text_choice(index: int, text: str) -> ChoiceObject:
+    return _news(ChoiceDelta(index, text))
 
 
 def _whole(choice: FinishedChoice) -> ChoiceObject:

@@ -21,6 +21,9 @@ DONE = b"data: [DONE]\n\n"
 HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
 SendEvent = Callable[[bytes], Awaitable[None]]
+_NoUsage = msgspec.UnsetType | None
+
+_MARK = "\0"  # stands for a text
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -34,19 +37,30 @@ def event(value: Any) -> bytes:
 class EventTemplate:
     """Events that differ in their choice and usage alone; the rest is encoded once."""
 
-    def __init__(self, empty: msgspec.Struct) -> None:
+    def __init__(self, empty: msgspec.Struct, text_choice: Callable[[int, str], msgspec.Struct]) -> None:
         """
         Args:
             empty: an event without choices and usage; its choices stand last.
+            text_choice: from index and text, a choice of which nothing else is told.
         """
         self._start = event(empty).removesuffix(b"]}\n\n")
         assert self._start.endswith(b'"choices":[')
+        self._text_choice = text_choice
+        self._around: dict[tuple[int, _NoUsage], tuple[bytes, bytes]] = {}  # what stands before and after a text
 
-    def event(self, choice: msgspec.Struct | None, usage: msgspec.Struct | msgspec.UnsetType | None) -> bytes:
+    def event(self, choice: msgspec.Struct | None, usage: msgspec.Struct | _NoUsage) -> bytes:
         encoded = b"" if choice is None else _ENCODE(choice)
         if usage is msgspec.UNSET:
             return b"%b%b]}\n\n" % (self._start, encoded)
         return b'%b%b],"usage":%b}\n\n' % (self._start, encoded, _ENCODE(usage))
+
+    def text_event(self, index: int, text: str, usage: _NoUsage) -> bytes:
+        """The usual event, in which only the text is ever another."""
+        around = self._around.get((index, usage))
+        if around is None:
+            before, _, after = self.event(self._text_choice(index, _MARK), usage).rpartition(_ENCODE(_MARK))
+            around = self._around[index, usage] = before, after
+        return b"%b%b%b" % (around[0], _ENCODE(text), around[1])
 
 
 class EventStream(Response):

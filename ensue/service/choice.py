@@ -32,13 +32,18 @@ class ChoiceDelta(msgspec.Struct, frozen=True):  # one a token: a dataclass take
 
     index: int
     text: str
-    logprobs: Logprobs | None
+    logprobs: Logprobs | None = None
     finish_reason: str | None = None  # once, with the last
     stop_reason: StopReason = None
     token_ids: tuple[int, ...] | None = None  # where they are asked for
     prompt_token_ids: tuple[int, ...] | None = None  # with the first, where they are asked for
     prompt_logprobs: PromptLogprobs | None = None  # with the first, where they are asked for
     tokens: tuple[TokenLogprob, ...] | None = None  # instead of `logprobs`, where a list of tokens is asked for
+
+    @property
+    def is_only_text(self) -> bool:
+        """Whether there is no other news than the text."""
+        return self == ChoiceDelta(self.index, self.text)
 
 
 def joined(deltas: Sequence[ChoiceDelta]) -> ChoiceDelta:

@@ -232,9 +232,9 @@ class Completion:
             self._note(news.deltas)
         return news.deltas
 
-    def _note(self, deltas: Sequence[ChoiceDelta]) -> None:
-        for delta in deltas:
-            self._meter.note(delta)
+    def _note(self, news: Sequence[ChoiceDelta]) -> None:
+        self._meter.note(news)
+        for delta in news:
             if delta.finish_reason is not None:
                 self._finishes[delta.index] = delta.finish_reason
 

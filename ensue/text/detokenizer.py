@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from ensue.text.tokenizer import Tokenizer
 from ensue.text.utf8 import Character, whole_text
@@ -66,6 +66,7 @@ class Detokenizer:
             places_tokens: whether it is told where each token stands; quicker without.
         """
         self._tokenizer = tokenizer
+        self._whole_texts = tokenizer.whole_texts
         self._special = tokenizer.special_token_ids
         self._skipped = self._special if skip_special_tokens else frozenset()
         self._has_spaces = spaces_between_special_tokens and not skip_special_tokens
@@ -96,9 +97,9 @@ class Detokenizer:
         """As `decode`, where tokens are not placed."""
         assert not self._places_tokens
         if not (self._is_at_start or self._has_spaces or self._reader.has_rest):
-            texts = [self._tokenizer.whole_text(token_id) for token_id in token_ids]
+            texts = [self._whole_texts[token_id] for token_id in token_ids]
             if None not in texts:  # nearly always
-                return "".join(cast(list[str], texts))
+                return "".join(texts)  # type: ignore[arg-type]
         return self._reader.text(b"".join([self._data(token_id, shows_special) or b"" for token_id in token_ids]))
 
     def flush(self) -> Decoded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import tokenizers
@@ -23,6 +23,19 @@ from ensue.text.tokenizer_files import (
     unnamed_tokens,
 )
 from ensue.text.utf8 import Utf8Reader, whole_text
+
+
+class _WholeTexts(dict[int, str | None]):
+    """What each token adds anywhere within a text; None for parts of characters and special ones."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self._tokenizer = tokenizer
+
+    def __missing__(self, token_id: int) -> str | None:
+        is_special = token_id in self._tokenizer.special_token_ids
+        self[token_id] = text = None if is_special else whole_text(self._tokenizer.token_bytes(token_id))
+        return text
 
 
 class Tokenizer:
@@ -45,7 +58,7 @@ class Tokenizer:
         backend.no_padding()
         self._backend = backend
         self._bytes: dict[int, bytes] = {}
-        self._whole_texts: dict[int, str | None] = {}
+        self.whole_texts: Mapping[int, str | None] = _WholeTexts(self)
         self.special_tokens = named_tokens(settings)  # bos_token, eos_token, …: for chat templates
         self.bos_token, self.eos_token = map(self.special_tokens.get, ("bos_token", "eos_token"))
         self.special_token_ids = self._add_special_tokens(settings)
@@ -108,13 +121,6 @@ class Tokenizer:
             token = self.token_text(token_id)
             self._bytes[token_id] = b"" if token is None else self._decoding.to_bytes(token)
         return self._bytes[token_id]
-
-    def whole_text(self, token_id: int) -> str | None:
-        """What a token adds anywhere within a text; None for parts of characters and special ones."""
-        if token_id not in self._whole_texts:
-            text = None if token_id in self.special_token_ids else whole_text(self.token_bytes(token_id))
-            self._whole_texts[token_id] = text
-        return self._whole_texts[token_id]
 
     def token_text(self, token_id: int) -> str | None:
         """The token as the vocabulary writes it; None for an id without a token."""
