@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 from fastapi import FastAPI
@@ -14,10 +12,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ensue import __version__
-from ensue.api import error_handlers, openapi
+from ensue.api import error_handlers
 from ensue.api.accounting import Accountant
+from ensue.api.audit import QUERY as AUDIT_QUERY
 from ensue.api.audit import AuditEndpoint
-from ensue.api.auth import KEY, OPEN, PROBE, Gate, Guard, Policy, TokenAuthenticator, needs
+from ensue.api.auth import KEY, OPEN, PROBE, Gate, Guard, TokenAuthenticator, needs
 from ensue.api.bodies import ChatBody, CompletionBody, DetokenizeBody, TokenizeBody
 from ensue.api.chat import ChatEndpoint
 from ensue.api.completions import CompletionsEndpoint
@@ -28,21 +27,29 @@ from ensue.api.key_bodies import KeyBody, RotateBody
 from ensue.api.keys import KeysEndpoint
 from ensue.api.limits import KeyLimits
 from ensue.api.models import ModelsEndpoint
+from ensue.api.openapi.document import document
 from ensue.api.protocol import (
     AuditList,
+    ChatChunkObject,
     ChatObject,
     CompletionObject,
     DetokenizeObject,
+    HealthObject,
     KeyList,
     KeyObject,
     KeyWithToken,
     ModelList,
     ModelObject,
+    NotReadyObject,
+    ReadyObject,
     TokenizeObject,
     TokenizerInfo,
     UsageList,
+    VersionObject,
 )
-from ensue.api.tokenize import TokenizeEndpoint
+from ensue.api.routes import CSV, EVENTS, JSON, PLAIN, Endpoint, RouteSpec
+from ensue.api.tokenize import INFO_QUERY, TokenizeEndpoint
+from ensue.api.usage import QUERY as USAGE_QUERY
 from ensue.api.usage import UsageEndpoint
 from ensue.config import Config
 from ensue.hosts import is_loopback, refuse_open_host
@@ -54,20 +61,6 @@ from ensue.store.db import Database
 from ensue.store.key_admin import KeyAdmin
 from ensue.store.keys import KeyStore
 from ensue.store.refusals import RefusalLog
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class RouteSpec:
-    """One row of the table."""
-
-    method: str
-    path: str
-    endpoint: Endpoint
-    policy: Policy
-    body: type[Any] | None = None
-    answer: type[Any] | None = None
 
 
 def create_app(
@@ -95,14 +88,14 @@ def create_app(
     gate = Gate(config.server, keys, Guesses(config.limits.max_wrong_keys_per_minute, metrics), refusals, tokens)
     if limits is not None:
         accountants = (limits, *accountants)
-    for spec in _routes(app, models, metrics, config, accountants):
-        _add(app, spec, gate, limits)
+    routes = [*_routes(models, metrics, config, accountants)]
     if keys is not None and key_admin is not None:
-        for spec in _admin_routes(KeysEndpoint(keys, key_admin, config.limits), AuditEndpoint(key_admin.audit)):
-            _add(app, spec, gate, limits)
+        routes += _admin_routes(KeysEndpoint(keys, key_admin, config.limits), AuditEndpoint(key_admin.audit))
     if keys is not None and usage is not None:
-        path, endpoint = "/admin/usage", UsageEndpoint(usage)
-        _add(app, RouteSpec("GET", path, endpoint.list, needs("admin"), answer=UsageList), gate, limits)
+        routes.append(_usage_route(UsageEndpoint(usage)))
+    routes.append(_description_route(routes, config, has_keys=keys is not None))
+    for spec in routes:
+        _add(app, spec, gate, limits)
     error_handlers.install(app)
     app.add_middleware(ContextMiddleware, metrics=metrics)
     check_policies(app)
@@ -110,45 +103,85 @@ def create_app(
 
 
 def _routes(
-    app: FastAPI, models: ServedModels, metrics: Metrics, config: Config, accountants: Sequence[Accountant]
+    models: ServedModels, metrics: Metrics, config: Config, accountants: Sequence[Accountant]
 ) -> tuple[RouteSpec, ...]:
     service = CompletionService(metrics)
     completions = CompletionsEndpoint(models, service, config, accountants)
     chat = ChatEndpoint(models, service, config, accountants)
-    tokens = TokenizeEndpoint(models, TokenizationService(), config)
+    texts = TokenizeEndpoint(models, TokenizationService(), config)
     listing, health = ModelsEndpoint(models), HealthEndpoint(models, metrics)
     is_private = is_loopback(config.server.host) and not config.server.trusted_proxies
-    metrics_policy = OPEN if is_private else needs("metrics")
+    of_texts = needs("tokenize")
     return (
         RouteSpec(
-            "POST", "/v1/completions", completions.create, needs("completions"), CompletionBody, CompletionObject
+            "POST",
+            "/v1/completions",
+            completions.create,
+            needs("completions"),
+            "createCompletion",
+            {JSON: CompletionObject, EVENTS: CompletionObject},
+            CompletionBody,
         ),
-        RouteSpec("POST", "/v1/chat/completions", chat.create, needs("chat"), ChatBody, ChatObject),
-        RouteSpec("POST", "/tokenize", tokens.tokenize, needs("tokenize"), TokenizeBody, TokenizeObject),
-        RouteSpec("POST", "/detokenize", tokens.detokenize, needs("tokenize"), DetokenizeBody, DetokenizeObject),
-        RouteSpec("GET", "/tokenizer_info", tokens.tokenizer_info, needs("tokenize"), answer=TokenizerInfo),
-        RouteSpec("GET", "/v1/models", listing.list, KEY, answer=ModelList),
-        RouteSpec("GET", "/v1/models/{model:path}", listing.get, KEY, answer=ModelObject),
-        RouteSpec("GET", "/health", health.health, PROBE),
-        RouteSpec("GET", "/ready", health.ready, PROBE),
-        RouteSpec("GET", "/version", health.version, OPEN),
-        RouteSpec("GET", "/metrics", health.metrics, metrics_policy),
-        RouteSpec("GET", "/openapi.json", _schema_endpoint(app), OPEN),
+        RouteSpec(
+            "POST",
+            "/v1/chat/completions",
+            chat.create,
+            needs("chat"),
+            "createChatCompletion",
+            {JSON: ChatObject, EVENTS: ChatChunkObject},
+            ChatBody,
+        ),
+        RouteSpec("POST", "/tokenize", texts.tokenize, of_texts, "tokenize", {JSON: TokenizeObject}, TokenizeBody),
+        RouteSpec(
+            "POST", "/detokenize", texts.detokenize, of_texts, "detokenize", {JSON: DetokenizeObject}, DetokenizeBody
+        ),
+        RouteSpec(
+            "GET",
+            "/tokenizer_info",
+            texts.tokenizer_info,
+            of_texts,
+            "getTokenizerInfo",
+            {JSON: TokenizerInfo},
+            query=INFO_QUERY,
+        ),
+        RouteSpec("GET", "/v1/models", listing.list, KEY, "listModels", {JSON: ModelList}),
+        RouteSpec("GET", "/v1/models/{model:path}", listing.get, KEY, "getModel", {JSON: ModelObject}),
+        RouteSpec("GET", "/health", health.health, PROBE, "getHealth", {JSON: HealthObject}),
+        RouteSpec("GET", "/ready", health.ready, PROBE, "getReadiness", {JSON: ReadyObject}, not_ready=NotReadyObject),
+        RouteSpec("GET", "/version", health.version, OPEN, "getVersion", {JSON: VersionObject}),
+        RouteSpec(
+            "GET", "/metrics", health.metrics, OPEN if is_private else needs("metrics"), "getMetrics", {PLAIN: str}
+        ),
     )
 
 
 def _admin_routes(keys: KeysEndpoint, audit: AuditEndpoint) -> tuple[RouteSpec, ...]:
-    admin, one = needs("admin"), "/admin/keys/{key_id}"
+    admin, all_keys, one = needs("admin"), "/admin/keys", "/admin/keys/{key_id}"
     return (
-        RouteSpec("GET", "/admin/keys", keys.list, admin, answer=KeyList),
-        RouteSpec("POST", "/admin/keys", keys.create, admin, KeyBody, KeyWithToken),
-        RouteSpec("GET", one, keys.get, admin, answer=KeyObject),
-        RouteSpec("PATCH", one, keys.update, admin, KeyBody, KeyObject),
-        RouteSpec("DELETE", one, keys.revoke, admin, answer=KeyObject),
-        RouteSpec("POST", f"{one}/revoke", keys.revoke, admin, answer=KeyObject),
-        RouteSpec("POST", f"{one}/rotate", keys.rotate, admin, RotateBody, KeyWithToken),
-        RouteSpec("GET", "/admin/audit", audit.list, admin, answer=AuditList),
+        RouteSpec("GET", all_keys, keys.list, admin, "listKeys", {JSON: KeyList}),
+        RouteSpec("POST", all_keys, keys.create, admin, "createKey", {JSON: KeyWithToken}, KeyBody),
+        RouteSpec("GET", one, keys.get, admin, "getKey", {JSON: KeyObject}),
+        RouteSpec("PATCH", one, keys.update, admin, "updateKey", {JSON: KeyObject}, KeyBody),
+        RouteSpec("DELETE", one, keys.revoke, admin, "deleteKey", {JSON: KeyObject}),
+        RouteSpec("POST", f"{one}/revoke", keys.revoke, admin, "revokeKey", {JSON: KeyObject}),
+        RouteSpec("POST", f"{one}/rotate", keys.rotate, admin, "rotateKey", {JSON: KeyWithToken}, RotateBody),
+        RouteSpec("GET", "/admin/audit", audit.list, admin, "listAuditRecords", {JSON: AuditList}, query=AUDIT_QUERY),
     )
+
+
+def _usage_route(usage: UsageEndpoint) -> RouteSpec:
+    answers = {JSON: UsageList, CSV: str}
+    return RouteSpec("GET", "/admin/usage", usage.list, needs("admin"), "listUsage", answers, query=USAGE_QUERY)
+
+
+def _description_route(routes: Sequence[RouteSpec], config: Config, *, has_keys: bool) -> RouteSpec:
+    async def describe(_request: Request) -> Response:
+        """What this page is made of."""
+        return Response(content, media_type=JSON)
+
+    spec = RouteSpec("GET", "/openapi.json", describe, OPEN, "getDescription", {JSON: dict})
+    content = msgspec.json.encode(document([*routes, spec], config, has_keys=has_keys))
+    return spec
 
 
 def _add(app: FastAPI, spec: RouteSpec, gate: Gate, limits: KeyLimits | None) -> None:
@@ -157,7 +190,6 @@ def _add(app: FastAPI, spec: RouteSpec, gate: Gate, limits: KeyLimits | None) ->
         spec.endpoint,
         methods=[spec.method],
         response_model=None,
-        openapi_extra=openapi.operation(spec.body, spec.answer),
     )
     route = app.router.routes[-1]
     assert isinstance(route, APIRoute)
@@ -179,13 +211,3 @@ def check_policies(app: FastAPI) -> None:
     for route in app.router.routes:
         if not isinstance(getattr(route, "app", None), Guard):
             raise RuntimeError(f"The route {getattr(route, 'path', route)} has no policy.")
-
-
-def _schema_endpoint(app: FastAPI) -> Endpoint:
-    async def schema(_request: Request) -> Response:
-        """What this page is made of."""
-        described = app.openapi()
-        described.setdefault("components", {})["schemas"] = openapi.components()
-        return Response(msgspec.json.encode(described), media_type="application/json")
-
-    return schema

@@ -8,13 +8,17 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ensue.api.fields import Integer
 from ensue.api.protocol import AuditList, AuditObject
-from ensue.errors import InvalidRequest, UnknownParameter, shown
+from ensue.api.query import Parameter, Parameters, read_query
 from ensue.store.audit import AuditLog
 from ensue.store.audit_record import AuditRecord
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
-PARAMETERS = ("limit", "before")
+QUERY: Parameters = {
+    "limit": Parameter(Integer(1, MAX_LIMIT), "How many", DEFAULT_LIMIT),
+    "before": Parameter(Integer(low=1), "Records with a lower number than this one"),
+}
 
 
 class AuditEndpoint:
@@ -24,23 +28,11 @@ class AuditEndpoint:
         self._log = log
 
     async def list(self, request: Request) -> Response:
-        """The newest records in their order; `?limit=` so many, `?before=` those with a lower number."""
-        for name in request.query_params:
-            if name not in PARAMETERS:
-                raise UnknownParameter(f"There is no query parameter `{shown(name)}` here.", param=shown(name))
-        limit = _number(request, "limit", MAX_LIMIT) or DEFAULT_LIMIT
-        records = await asyncio.to_thread(self._log.read, limit, _number(request, "before", 2**63 - 1))
+        """The newest records in their order."""
+        asked = read_query(request, QUERY)
+        records = await asyncio.to_thread(self._log.read, asked.get("limit", DEFAULT_LIMIT), asked.get("before"))
         content = msgspec.json.encode(AuditList(data=[_object(record) for record in records]))
         return Response(content, media_type="application/json")
-
-
-def _number(request: Request, name: str, high: int) -> int | None:
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= high):
-        raise InvalidRequest(f"{name} must be a whole number from 1 to {high}.", param=name)
-    return int(text)
 
 
 def _object(record: AuditRecord) -> AuditObject:

@@ -21,7 +21,8 @@ from ensue.api.fields import (
     Text,
     param,
 )
-from ensue.api.kinds import JSON_SCHEMA, LOGIT_BIAS, OBJECT, PROMPT, TOKEN_IDS, Prompts
+from ensue.api.guided_fields import BACKEND, RESPONSE_FORMAT, STRUCTURED_OUTPUTS
+from ensue.api.kinds import JSON_SCHEMA, LOGIT_BIAS, PROMPT, TOKEN_IDS, Prompts
 from ensue.api.messages import MESSAGES, TEMPLATE_VARIABLES, Messages
 from ensue.api.tools import TOOL_CHOICE, TOOLS, ToolChoice
 from ensue.service.request import DEFAULT_MAX_TOKENS
@@ -122,6 +123,7 @@ class Body:
     without_effect: ClassVar[tuple[str, ...]] = ()
     unserved: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     instead: ClassVar[Mapping[str, str]] = {}  # what to use for what is not served
+    one_of: ClassVar[tuple[str, ...]] = ()  # exactly one of these fields is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +185,12 @@ class GenerationBody(ModelBody):
     guided_choice: tuple[str, ...] | None = param(ListOf(Text()), None, "The text is one of these")
     guided_grammar: str | None = param(Text(), None, "The text satisfies this grammar, in Lark or GBNF")
     guided_whitespace_pattern: str | None = param(Text(), None, "Regex for white space between JSON tokens")
-    guided_decoding_backend: str = param(Text(), "auto", "auto, llguidance, xgrammar or outlines")
+    guided_decoding_backend: str = param(BACKEND, "auto", "auto, llguidance, xgrammar or outlines")
     response_format: dict[str, Any] | None = param(  # noqa: RUF009
-        OBJECT, None, "text, json_object or json_schema, as OpenAI has it", neutral=({"type": "text"},)
+        RESPONSE_FORMAT, None, "text, json_object or json_schema, as OpenAI has it", neutral=({"type": "text"},)
     )
     structured_outputs: dict[str, Any] | None = param(  # noqa: RUF009
-        OBJECT, None, "json, regex, choice, grammar or json_object, with whitespace_pattern", neutral=({},)
+        STRUCTURED_OUTPUTS, None, "json, regex, choice, grammar or json_object, with whitespace_pattern", neutral=({},)
     )
     # ---- what is returned
     prompt_logprobs: int | None = param(Integer(low=0), None, "Of each prompt token, with the k likeliest there")
@@ -275,6 +277,7 @@ class ChatBody(ConversationFields, GenerationBody):
 class TokenizeBody(ConversationFields, ModelBody):
     """POST /tokenize."""
 
+    one_of: ClassVar[tuple[str, ...]] = ("prompt", "messages")
     unserved: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "chat_template": (),
         "mm_processor_kwargs": (),

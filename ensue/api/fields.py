@@ -32,10 +32,12 @@ class Kind(Protocol):
 @dataclass(frozen=True, slots=True)
 class Text:
     max_length: int | None = None
+    pattern: str | None = None  # that describes what the caller checks
 
     @property
     def schema(self) -> Schema:
-        return {"type": "string"} | ({} if self.max_length is None else {"maxLength": self.max_length})
+        length = {} if self.max_length is None else {"maxLength": self.max_length}
+        return {"type": "string", **length, **({} if self.pattern is None else {"pattern": self.pattern})}
 
     def parse(self, value: Any, path: str) -> str:
         if not isinstance(value, str):
@@ -62,8 +64,7 @@ class Integer:
 
     @property
     def schema(self) -> Schema:
-        bounds = {"minimum": self.low, "maximum": self.high}
-        return {"type": "integer"} | {name: bound for name, bound in bounds.items() if bound not in INT64}
+        return {"type": "integer", "minimum": self.low, "maximum": self.high}
 
     def parse(self, value: Any, path: str) -> int:
         number = as_int(value)
@@ -109,6 +110,22 @@ class Positive:
         if number <= 0:
             raise _wrong(path, "a number above 0")
         return number
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def schema(self) -> Schema:
+        return {"type": "string", "enum": list(self.words)}
+
+    def parse(self, value: Any, path: str) -> str:
+        if value not in self.words:
+            raise _wrong(path, f"one of {', '.join(self.words)}")
+        return str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +180,7 @@ class Flags:
 
     @property
     def schema(self) -> Schema:
-        return {"type": "object", "properties": dict.fromkeys(self.names, Boolean.schema)}
+        return object_schema(dict.fromkeys(self.names, Boolean.schema))
 
     def parse(self, value: Any, path: str) -> frozenset[str]:
         """The names that are true; others than `names` are the caller's to judge."""
@@ -171,6 +188,34 @@ class Flags:
             raise _wrong(path, "an object")
         given = {name: value[name] for name in self.names if value.get(name) is not None}
         return frozenset(name for name, flag in given.items() if Boolean().parse(flag, f"{path}.{name}"))
+
+
+def or_null(schema: Schema) -> Schema:
+    """The same, where null stands for the default."""
+    match schema:
+        case {"anyOf": choices}:
+            return schema | {"anyOf": [*choices, {"type": "null"}]}
+        case {"type": str(kind)}:
+            words = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+            return schema | {"type": [kind, "null"]} | words
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def object_schema(
+    properties: Mapping[str, Schema], required: Sequence[str] = (), *, has_null_others: bool = False
+) -> Schema:
+    """An object that has no other properties; null is as good as absent, but for those that are required.
+
+    Args:
+        has_null_others: properties that nobody knows may be null, too.
+    """
+    described = {name: schema if name in required else or_null(schema) for name, schema in properties.items()}
+    return {
+        "type": "object",
+        "properties": described,
+        "required": list(required),
+        "additionalProperties": {"type": "null"} if has_null_others else False,
+    }
 
 
 def as_int(value: Any) -> int | None:
@@ -244,14 +289,3 @@ def is_set(body: Any, name: str) -> bool:
     """Whether a field of a body asks for something else than its default."""
     own, value = declared(type(body))[name], getattr(body, name)
     return value is not own.default and not asks_for_nothing(value, (own.default, *own.metadata["neutral"]))
-
-
-def schema_of(body: type[Any], required: Sequence[str]) -> Schema:
-    """The JSON Schema of a body."""
-    properties = {}
-    for f in fields(body):
-        described = f.metadata["kind"].schema | {"description": f.metadata["help"]}
-        default = next((value for value in (f.default, *f.metadata["neutral"]) if value is not None), None)
-        has_default = isinstance(default, str | int | float)
-        properties[f.name] = described | ({"default": default} if has_default else {})
-    return {"type": "object", "properties": properties, "required": list(required)}

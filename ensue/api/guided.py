@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ensue.api import strict_json
 from ensue.api.bodies import GenerationBody
-from ensue.api.fields import Boolean, Kind, ListOf, Text
+from ensue.api.guided_fields import BACKENDS, FORMATS, NAMED_SCHEMA, NO_FALLBACK, STRUCTURED
 from ensue.errors import InvalidGrammar, InvalidRequest, UnknownParameter, UnsupportedParameter, shown
 from ensue.guided.backends import is_installed
 from ensue.guided.constraint import JSON_KINDS, MAX_GRAMMAR_BYTES, MAX_NESTING, BackendName, Constraint
@@ -18,17 +18,6 @@ from ensue.served_models import ServedModel
 from ensue.service.guided import Guided
 
 WHITESPACE_FIELD = "guided_whitespace_pattern"
-BACKENDS: dict[str, BackendName] = {
-    "auto": "llguidance",
-    "llguidance": "llguidance",
-    "guidance": "llguidance",
-    "xgrammar": "xgrammar",
-    "outlines": "outlines",
-}
-NO_FALLBACK = "no-fallback"  # there is never one
-_FORMATS = {"text": ("type",), "json_object": ("type", "schema"), "json_schema": ("type", "json_schema")}
-_JSON_SCHEMA = ("name", "description", "schema", "strict")
-_STRUCTURED = ("json", "regex", "choice", "grammar", "json_object", "whitespace_pattern")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +86,11 @@ def _response_format(body: GenerationBody) -> Iterator[_Found]:
     if value is None:
         return
     kind = value.get("type")
-    if kind not in _FORMATS:
+    if not isinstance(kind, str) or kind not in FORMATS:
         raise InvalidRequest(
             "response_format.type must be text, json_object or json_schema.", param="response_format.type"
         )
-    _refuse_unknown("response_format", value, _FORMATS[kind])
+    _refuse_unknown("response_format", value, ("type", *FORMATS[kind]))
     if kind == "json_object" and value.get("schema") is not None:  # as llama.cpp and MLC have it
         yield _json("response_format.schema", value["schema"])
     elif kind == "json_object":
@@ -114,9 +103,8 @@ def _json_schema(path: str, value: Any) -> _Found:
     """`strict` changes nothing: a schema always holds exactly."""
     if not isinstance(value, dict):
         raise InvalidRequest(f"{path} must be an object.", param=path)
-    _refuse_unknown(path, value, _JSON_SCHEMA)
-    kinds: dict[str, Kind] = {"name": Text(), "description": Text(), "strict": Boolean()}
-    for name, kind in kinds.items():
+    _refuse_unknown(path, value, NAMED_SCHEMA)
+    for name, kind in NAMED_SCHEMA.items():
         if value.get(name) is not None:
             kind.parse(value[name], f"{path}.{name}")
     if value.get("schema") is None:
@@ -126,18 +114,19 @@ def _json_schema(path: str, value: Any) -> _Found:
 
 def _structured_outputs(body: GenerationBody) -> Iterator[_Found]:
     value = body.structured_outputs or {}
-    _refuse_unknown("structured_outputs", value, _STRUCTURED)
-    given = {name: item for name, item in value.items() if item is not None}
+    _refuse_unknown("structured_outputs", value, STRUCTURED)
     path = "structured_outputs."
+    named = ((name, item) for name, item in value.items() if item is not None)
+    given = {name: STRUCTURED[name].parse(item, path + name) for name, item in named}
     if "json" in given:
         yield _json(path + "json", given["json"])
     if "regex" in given:
-        yield _plain(path + "regex", "regex", Text().parse(given["regex"], path + "regex"))
+        yield _plain(path + "regex", "regex", given["regex"])
     if "choice" in given:
-        yield _choice(path + "choice", ListOf(Text()).parse(given["choice"], path + "choice"))
+        yield _choice(path + "choice", given["choice"])
     if "grammar" in given:
-        yield _plain(path + "grammar", "grammar", Text().parse(given["grammar"], path + "grammar"))
-    if Boolean().parse(given.get("json_object", False), path + "json_object"):
+        yield _plain(path + "grammar", "grammar", given["grammar"])
+    if given.get("json_object"):
         yield _Found(path + "json_object", Constraint("json_object", ""))
 
 
@@ -175,8 +164,6 @@ def _whitespace(body: GenerationBody) -> tuple[str, str] | None:
     """The pattern and the field that it came from."""
     path = "structured_outputs.whitespace_pattern"
     other = (body.structured_outputs or {}).get("whitespace_pattern")
-    if other is not None:
-        Text().parse(other, path)
     if body.guided_whitespace_pattern is None:
         return None if other is None else (path, other)
     if other not in (None, body.guided_whitespace_pattern):
@@ -198,7 +185,7 @@ def _backend(text: str) -> BackendName:
     return BACKENDS[name]
 
 
-def _refuse_unknown(path: str, value: dict[str, Any], known: tuple[str, ...]) -> None:
+def _refuse_unknown(path: str, value: dict[str, Any], known: Collection[str]) -> None:
     for name, item in value.items():
         if name not in known and item is not None:
             place = f"{path}.{shown(name)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -11,11 +10,12 @@ from starlette.responses import Response
 
 from ensue import __version__
 from ensue.api.error_handlers import body_of, draining, headers_of
+from ensue.api.protocol import HealthObject, NotReadyObject, ReadyObject, SelfTestObject, VersionObject
 from ensue.engine.base import Engine
 from ensue.errors import EngineDead, Overloaded, RequestError
 from ensue.guided.prover import ProofStats
 from ensue.metrics import Metrics
-from ensue.served_models import ServedModels
+from ensue.served_models import ServedModel, ServedModels
 
 
 class HealthEndpoint:
@@ -28,18 +28,18 @@ class HealthEndpoint:
 
     async def health(self, _request: Request) -> Response:
         """The process answers."""
-        return _json({"status": "ok"})
+        return _json(HealthObject())
 
     async def ready(self, _request: Request) -> Response:
         """Every engine makes progress; otherwise 503 with the phase and how long it has lasted."""
         for model in self._models.all():
             if not model.engine.is_ready:
                 return _not_ready(model.engine)
-        return _json({"status": "ready"})
+        return _json(ReadyObject())
 
     async def version(self, _request: Request) -> Response:
         """The build, and what makes answers reproducible."""
-        return _json({"version": __version__, "model": self._models.default.name} | _facts(self._models.default.engine))
+        return _json(_version(self._models.default))
 
     async def metrics(self, _request: Request) -> Response:
         """Prometheus."""
@@ -64,11 +64,7 @@ def _counts(stats: ProofStats) -> dict[str, int]:
 
 def _not_ready(engine: Engine) -> Response:
     error = _reason(engine.phase)
-    content = {
-        "error": msgspec.to_builtins(body_of(error))["error"],
-        "phase": engine.phase,
-        "elapsed_s": round(engine.phase_elapsed_s, 1),
-    }
+    content = NotReadyObject(body_of(error).error, engine.phase, round(engine.phase_elapsed_s, 1))
     return _json(content, error.status, headers_of(error))
 
 
@@ -83,20 +79,21 @@ def _reason(phase: str) -> RequestError:
     return Overloaded("The model is loading.", code="model_loading")
 
 
-def _facts(engine: Engine) -> dict[str, Any]:
-    """Null until the engine is loaded."""
+def _version(model: ServedModel) -> VersionObject:
     try:
-        info = engine.info
-    except RequestError:
-        return {"fingerprint": None, "row_independent": None, "self_test": None, "dtype": None, "device": None}
-    return {
-        "fingerprint": info.fingerprint,
-        "row_independent": info.row_independent,
-        "self_test": None if info.self_test is None else asdict(info.self_test),
-        "dtype": info.dtype,
-        "device": info.device,
-    }
+        info = model.engine.info
+    except RequestError:  # not loaded yet
+        return VersionObject(version=__version__, model=model.name)
+    return VersionObject(
+        version=__version__,
+        model=model.name,
+        fingerprint=info.fingerprint,
+        row_independent=info.row_independent,
+        self_test=None if info.self_test is None else SelfTestObject(**asdict(info.self_test)),
+        dtype=info.dtype,
+        device=info.device,
+    )
 
 
-def _json(value: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _json(value: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")

@@ -10,9 +10,10 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from ensue.api.bodies import Body
-from ensue.api.fields import Boolean, Integer, ListOf, Schema, Text, as_int, param
+from ensue.api.bounds import Bound
+from ensue.api.fields import Boolean, Choice, Integer, ListOf, Schema, Text, as_int, param
 from ensue.errors import InvalidRequest
-from ensue.rights import LIMITS, SCOPES, TIMES, KeyRights
+from ensue.rights import LIMITS, MAX_ENTRIES, MAX_GLOB_LENGTH, SCOPES, TIMES, KeyRights
 from ensue.store.api_key import MAX_LABEL_LENGTH
 from ensue.store.key_admin import ADMIN, KeyChanges
 from ensue.times import parse_time
@@ -20,22 +21,6 @@ from ensue.times import parse_time
 DEFAULT_OVERLAP_S = 86_400
 MAX_OVERLAP_S = 365 * 86_400
 MAY_BE_NULL = (*LIMITS, *TIMES)  # in a change: no limit
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of some words."""
-
-    words: tuple[str, ...]
-
-    @property
-    def schema(self) -> Schema:
-        return {"type": "string", "enum": list(self.words)}
-
-    def parse(self, value: Any, path: str) -> str:
-        if value not in self.words:
-            raise InvalidRequest(f"{path} must be one of {', '.join(self.words)}.", param=path)
-        return str(value)
 
 
 class TimeKind:
@@ -54,7 +39,13 @@ class TimeKind:
 
 
 TIME, COUNT = TimeKind(), Integer(low=1)
-LABEL = Text(MAX_LABEL_LENGTH)
+BOUNDS = {  # that `KeyRights` and `ApiKey` check
+    "name": Bound(chars=(1, MAX_LABEL_LENGTH)),
+    "owner": Bound(chars=(0, MAX_LABEL_LENGTH)),
+    "scopes": Bound(least=1),
+    "models": Bound(entries=MAX_ENTRIES, least=1, chars=(1, MAX_GLOB_LENGTH)),
+    "allow_ips": Bound(entries=MAX_ENTRIES),
+}
 HANDED_ON = Choice(tuple(scope for scope in SCOPES if scope != ADMIN))
 
 
@@ -62,8 +53,8 @@ HANDED_ON = Choice(tuple(scope for scope in SCOPES if scope != ADMIN))
 class KeyBody(Body):
     """POST /admin/keys and PATCH /admin/keys/{key_id}."""
 
-    name: str | None = param(LABEL, None, "What people call it")
-    owner: str | None = param(LABEL, None, "Who has it")
+    name: str | None = param(Text(), None, "What people call it")
+    owner: str | None = param(Text(), None, "Who has it")
     disabled: bool | None = param(Boolean(), None, "Opens nothing as long as this is true")
     scopes: tuple[str, ...] | None = param(ListOf(HANDED_ON), None, "What it is for")
     models: tuple[str, ...] | None = param(ListOf(Text()), None, "Names or globs of models")

@@ -24,12 +24,13 @@ class Prompts:
 class PromptKind:
     """str · list[str] · list[int] · list[list[int]]."""
 
+    _IDS: ClassVar[Schema] = ListOf(Integer(low=0)).schema | {"minItems": 1}
     schema: ClassVar[Schema] = {
         "anyOf": [
             Text().schema,
-            ListOf(Text()).schema,
-            ListOf(Integer(low=0)).schema,
-            ListOf(ListOf(Integer(low=0))).schema,
+            ListOf(Text()).schema | {"minItems": 1},
+            _IDS,
+            {"type": "array", "items": _IDS, "minItems": 1},
         ]
     }
 
@@ -87,10 +88,11 @@ class JsonKind:
         return value
 
 
+@dataclass(frozen=True, slots=True)
 class ObjectKind:
     """A JSON object; what is in it, others check."""
 
-    schema: ClassVar[Schema] = {"type": "object"}
+    schema: Schema
 
     def parse(self, value: Any, path: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -98,7 +100,7 @@ class ObjectKind:
         return value
 
 
-JSON_SCHEMA, OBJECT = JsonKind(), ObjectKind()
+JSON_SCHEMA = JsonKind()
 
 
 class TokenIdsKind:
@@ -128,7 +130,7 @@ class LogitBiasKind:
     def schema(self) -> Schema:
         return {
             "type": "object",
-            "propertyNames": {"pattern": "^[0-9]+$"},
+            "propertyNames": {"pattern": "^[0-9]{1,19}$"},
             "additionalProperties": self._VALUE.schema,
         }
 

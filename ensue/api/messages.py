@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ensue.api import strict_json
-from ensue.api.fields import ListOf, Schema, Text
+from ensue.api.fields import ListOf, Schema, Text, object_schema, or_null
 from ensue.errors import InvalidRequest, UnsupportedParameter, shown
 
 Message = dict[str, Any]
@@ -17,6 +17,7 @@ ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 FOREIGN_PARTS = ("image_url", "input_audio", "audio_url", "video_url", "file", "refusal")
 # Keys of a message, and those that OpenAI's own objects have beside them; the latter must be null or empty.
 KEYS = ("role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "reasoning")
+EMPTY: tuple[Any, ...] = (None, "", [], {})
 EMPTY_KEYS = ("refusal", "annotations", "audio", "function_call")
 RESERVED_VARIABLES = frozenset(
     (
@@ -32,38 +33,51 @@ RESERVED_VARIABLES = frozenset(
 )
 
 
+PART = object_schema({"type": {"const": "text"}, "text": {"type": "string"}}, ["type", "text"], has_null_others=True)
+CONTENT: Schema = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "minItems": 1, "items": {"anyOf": [PART, {"type": "string"}]}},
+    ]
+}
+ARGUMENTS: Schema = {"anyOf": [{"type": "string", "contentMediaType": "application/json"}, {"type": "object"}]}
+CALL: Schema = {
+    "type": "object",
+    "properties": {
+        "id": {"type": ["string", "null"]},
+        "type": {"const": "function"},
+        "function": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "arguments": or_null(ARGUMENTS)},
+            "required": ["name"],
+        },
+    },
+    "required": ["function"],
+}
+
+
 class MessagesKind:
     """A list of messages; a content is a text, or a list of its parts."""
 
     schema: ClassVar[Schema] = {
         "type": "array",
         "minItems": 1,
-        "items": {
-            "type": "object",
-            "required": ["role"],
-            "properties": {
-                "role": {"enum": list(ROLES)},
-                "content": {
-                    "anyOf": [
-                        {"type": "string"},
-                        {
-                            "type": "array",
-                            "items": {
-                                "type": "object",
-                                "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
-                                "required": ["type", "text"],
-                            },
-                        },
-                        {"type": "null"},
-                    ]
+        "items": object_schema(
+            {
+                "role": {"enum": list(ROLES), "description": "Who speaks"},
+                "content": CONTENT | {"description": "What is said; null only beside tool_calls"},
+                "name": {"type": "string", "description": "Of who speaks, for the template"},
+                "tool_calls": {"type": "array", "items": CALL, "description": "Past calls of the assistant"},
+                "tool_call_id": {
+                    "type": "string",
+                    "description": "Of a tool's result: whose it is",
                 },
-                "name": {"type": "string"},
-                "tool_calls": {"type": "array", "items": {"type": "object"}},
-                "tool_call_id": {"type": "string"},
-                "reasoning_content": {"type": "string"},
-                "reasoning": {"type": "string"},
+                "reasoning_content": {"type": "string", "description": "For templates that show it"},
+                "reasoning": {"type": "string", "description": "Another name of reasoning_content"},
+                **{name: {"enum": list(EMPTY), "description": "Not served"} for name in EMPTY_KEYS},
             },
-        },
+            ["role"],
+        ),
     }
 
     def parse(self, value: Any, path: str) -> Messages:
@@ -78,7 +92,10 @@ MESSAGES = MessagesKind()
 class VariablesKind:
     """An object of variables for the chat template; what the server itself passes is reserved."""
 
-    schema: ClassVar[Schema] = {"type": "object"}
+    schema: ClassVar[Schema] = {
+        "type": "object",
+        "propertyNames": {"pattern": r"^[^\W\d]\w*$", "not": {"enum": sorted(RESERVED_VARIABLES)}},
+    }
 
     def parse(self, value: Any, path: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -100,7 +117,7 @@ def _message(value: Any, path: str) -> Message:
     if role not in ROLES:
         raise InvalidRequest(f"{path}.role must be one of {', '.join(ROLES)}.", param=f"{path}.role")
     for name in EMPTY_KEYS:
-        if value.get(name):
+        if value.get(name) not in EMPTY:
             raise UnsupportedParameter(f"This server does not support {name} in messages.", param=f"{path}.{name}")
     message: Message = {"role": role, "content": _content(value.get("content"), f"{path}.content")}
     for name in ("name", "tool_call_id", "reasoning", "reasoning_content"):
@@ -108,7 +125,7 @@ def _message(value: Any, path: str) -> Message:
             message[name] = Text().parse(value[name], f"{path}.{name}")
     if "reasoning" in message:  # vLLM's later word for `reasoning_content`
         message.setdefault("reasoning_content", message.pop("reasoning"))
-    if value.get("tool_calls"):
+    if value.get("tool_calls") not in (None, []):
         message["tool_calls"] = _tool_calls(value["tool_calls"], role, f"{path}.tool_calls")
     if message["content"] is None and "tool_calls" not in message:
         raise InvalidRequest(f"{path}.content is required.", param=f"{path}.content")

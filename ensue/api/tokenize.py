@@ -12,10 +12,11 @@ from ensue.api.bodies import DetokenizeBody, ModelBody, TokenizeBody
 from ensue.api.body import read_json
 from ensue.api.context import context_of
 from ensue.api.disconnect import unless_disconnected
-from ensue.api.fields import is_set
+from ensue.api.fields import Text, is_set
 from ensue.api.generation import warning_headers
 from ensue.api.params import conversation, read_body
 from ensue.api.protocol import DetokenizeObject, TokenizeObject
+from ensue.api.query import Parameter, Parameters, read_query
 from ensue.config import Config
 from ensue.errors import InvalidRequest
 from ensue.served_models import ServedModel, ServedModels
@@ -24,6 +25,7 @@ from ensue.service.tokenization import TokenizationService
 
 B = TypeVar("B", bound=ModelBody)
 FOR_MESSAGES_ONLY = ("tools", "add_generation_prompt", "continue_final_message", "chat_template_kwargs")
+INFO_QUERY: Parameters = {"model": Parameter(Text(), "A served name or alias; default: the served model")}
 ALWAYS_TOLD = ("bos_token", "eos_token", "pad_token", "unk_token")  # null where there is none
 
 
@@ -55,7 +57,7 @@ class TokenizeEndpoint:
 
     async def tokenizer_info(self, request: Request) -> Response:
         """What a client needs to tokenize by itself: special tokens and the chat template."""
-        model = self._model(request, request.query_params.get("model"))
+        model = self._model(request, read_query(request, INFO_QUERY).get("model"))
         template, tokenizer = model.chat_template, model.tokenizer
         told = {
             **dict.fromkeys(ALWAYS_TOLD),

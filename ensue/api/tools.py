@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from ensue.api.fields import Boolean, Schema, Text
+from ensue.api.fields import Boolean, Schema, Text, object_schema
 from ensue.errors import InvalidRequest, UnknownParameter, UnsupportedParameter, shown
 from ensue.guided.tool_grammar import ToolUse
 from ensue.served_models import ServedModel
@@ -18,28 +18,27 @@ _NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAME_LENGTH}}}")
 _MODES = ("none", "auto", "required")
 
 
+def _of_function(properties: Mapping[str, Schema]) -> Schema:
+    """An object of type function that says this of it."""
+    function = object_schema(properties, ["name"], has_null_others=True)
+    return object_schema(
+        {"type": {"const": "function"}, "function": function}, ["type", "function"], has_null_others=True
+    )
+
+
 class ToolsKind:
     """A list of functions."""
 
     schema: ClassVar[Schema] = {
         "type": "array",
-        "items": {
-            "type": "object",
-            "required": ["type", "function"],
-            "properties": {
-                "type": {"const": "function"},
-                "function": {
-                    "type": "object",
-                    "required": ["name"],
-                    "properties": {
-                        "name": {"type": "string", "pattern": f"^{_NAME.pattern}$"},
-                        "description": {"type": "string"},
-                        "parameters": {"type": "object"},
-                        "strict": {"type": "boolean"},
-                    },
-                },
-            },
-        },
+        "items": _of_function(
+            {
+                "name": {"type": "string", "pattern": f"^{_NAME.pattern}$"},
+                "description": {"type": "string", "description": "For the model"},
+                "parameters": {"type": "object", "description": "A JSON Schema; without one it takes none"},
+                "strict": {"type": "boolean", "description": "Arguments always satisfy the schema"},
+            }
+        ),
     }
 
     def parse(self, value: Any, path: str) -> tuple[Tool, ...]:
@@ -68,18 +67,7 @@ class ToolChoiceKind:
     schema: ClassVar[Schema] = {
         "anyOf": [
             {"enum": list(_MODES)},
-            {
-                "type": "object",
-                "required": ["type", "function"],
-                "properties": {
-                    "type": {"const": "function"},
-                    "function": {
-                        "type": "object",
-                        "required": ["name"],
-                        "properties": {"name": {"type": "string"}},
-                    },
-                },
-            },
+            _of_function({"name": {"type": "string"}}),
         ]
     }
 

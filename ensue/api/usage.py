@@ -8,13 +8,22 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ensue.api.fields import Choice, Text
 from ensue.api.protocol import UsageList, UsageSum
-from ensue.errors import InvalidRequest, UnknownParameter, shown
+from ensue.api.query import Parameter, Parameters, read_query
 from ensue.store.db import Database
+from ensue.store.usage import DIMENSIONS
 from ensue.store.usage_report import as_csv, as_dict, parse_wanted, read_report
 
-PARAMETERS = ("by", "from", "to", "key", "model", "format")
-FORMATS = ("json", "csv")
+DAY = Text(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+QUERY: Parameters = {
+    "by": Parameter(Text(), "What the sums are by: some of day, key and model", ",".join(DIMENSIONS)),
+    "from": Parameter(DAY, "First day, UTC, like 2026-01-31"),
+    "to": Parameter(DAY, "Last day, UTC"),
+    "key": Parameter(Text(), "Only of the key with this id; empty: where nobody needs a key"),
+    "model": Parameter(Text(), "Only of the model with this name"),
+    "format": Parameter(Choice(("json", "csv")), "csv is for tables", "json"),
+}
 MAX_ROWS = 50_000
 
 
@@ -25,26 +34,12 @@ class UsageEndpoint:
         self._database = database
 
     async def list(self, request: Request) -> Response:
-        """Sums by what `?by=` names, of the days `?from=` to `?to=`; `?format=csv` for tables."""
-        parameters = _parameters(request)
+        """Sums of requests and tokens by day, key and model."""
+        parameters = read_query(request, QUERY)
         format_ = parameters.pop("format", "json")
-        if format_ not in FORMATS:
-            raise InvalidRequest(f"format must be one of {', '.join(FORMATS)}.", param="format")
         wanted = parse_wanted(parameters)
         rows = await asyncio.to_thread(read_report, self._database, wanted, MAX_ROWS)
         if format_ == "csv":
             return Response(as_csv(rows, wanted.by), media_type="text/csv")
         sums = [msgspec.convert(as_dict(row, wanted.by), UsageSum) for row in rows]
         return Response(msgspec.json.encode(UsageList(data=sums)), media_type="application/json")
-
-
-def _parameters(request: Request) -> dict[str, str]:
-    """Each at most once."""
-    parameters: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        if name not in PARAMETERS:
-            raise UnknownParameter(f"There is no query parameter `{shown(name)}` here.", param=shown(name))
-        if name in parameters:
-            raise InvalidRequest(f"{name} must be given once.", param=name)
-        parameters[name] = value
-    return parameters

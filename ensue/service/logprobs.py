@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from ensue.outputs import TokenLogprobs
 from ensue.text.detokenizer import DetokenizedToken, id_name, token_name
@@ -18,26 +18,28 @@ LOWEST = -9999.0  # how −inf is written: JSON has no infinity
 class LikelyToken:
     """A token as lists of tokens show it."""
 
-    token: str
-    logprob: float
-    bytes: tuple[int, ...] | None  # None: an id without a token
+    token: Annotated[str, "Its text, or its name where it has none of its own"]
+    logprob: Annotated[float, "Of the model's raw logits"]
+    bytes: Annotated[tuple[int, ...] | None, "UTF-8, maybe a part of a character; null: an id without a token"]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob(LikelyToken):
     """One token of a text, and the likeliest at its place."""
 
-    top_logprobs: tuple[LikelyToken, ...]
+    top_logprobs: Annotated[tuple[LikelyToken, ...], "The likeliest tokens at this place"]
 
 
 @dataclass(slots=True)
 class Logprobs:
     """One entry per token; equal lengths."""
 
-    tokens: list[str] = field(default_factory=list)
-    token_logprobs: list[float | None] = field(default_factory=list)  # None: the first token of a prompt
-    top_logprobs: list[dict[str, float] | None] = field(default_factory=list)
-    text_offset: list[int] = field(default_factory=list)  # code points from the start of prompt + completion
+    tokens: Annotated[list[str], "Texts, in context"] = field(default_factory=list)
+    token_logprobs: Annotated[list[float | None], "Null for the first token of a prompt"] = field(default_factory=list)
+    top_logprobs: Annotated[list[dict[str, float] | None], "The likeliest, and the token itself"] = field(
+        default_factory=list
+    )
+    text_offset: Annotated[list[int], "Code points from the start of prompt + completion"] = field(default_factory=list)
 
     def append(self, name: str, logprob: float | None, top: dict[str, float] | None, offset: int) -> None:
         self.tokens.append(name)
@@ -62,9 +64,9 @@ class Logprobs:
 class PromptLogprob:
     """One likely token at a place in a prompt, or the token that stands there."""
 
-    logprob: float
-    rank: int  # 1 is the likeliest
-    decoded_token: str
+    logprob: Annotated[float, "Of the model's raw logits"]
+    rank: Annotated[int, "1 is the likeliest"]
+    decoded_token: Annotated[str, "Its text"]
 
 
 PromptLogprobs = list[dict[int, PromptLogprob] | None]  # one map of ids per prompt token; None for the first

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 import uvloop
+from fastapi import FastAPI
 
 import ensue.tiny
 from ensue.api.accounting import Accountant
@@ -32,8 +33,10 @@ from ensue.store.migrate import upgrade
 from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
 from ensue.text.tool_format import tool_support
+from tests.api.described import description
 
 Json = dict[str, Any]
+BASE_URL = "http://127.0.0.1:8000"
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -117,6 +120,16 @@ def says(tokenizer: Tokenizer) -> Callable[..., FakeEngine]:
     return make
 
 
+def checking_client(app: FastAPI) -> httpx2.AsyncClient:
+    """One that holds each answer against the application's own description."""
+
+    async def check(response: httpx2.Response) -> None:
+        await response.aread()
+        (await description(app)).check(response)
+
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=BASE_URL, event_hooks={"response": [check]})
+
+
 @pytest.fixture
 async def make_api(
     make_models: Callable[..., ServedModels], says: Callable[..., FakeEngine], tmp_path: Path
@@ -140,8 +153,7 @@ async def make_api(
         admin = None if keys is None else KeyAdmin(keys, AuditLog(tmp_path / "audit.jsonl"))
         models = make_models(engine, config.limits, **more)
         app = create_app(models, keys, Metrics(), config, accountants, key_admin=admin, usage=usage, limits=key_limits)
-        transport = httpx2.ASGITransport(app)
-        clients.append(httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000"))
+        clients.append(checking_client(app))
         return Api(clients[-1], engine)
 
     yield make

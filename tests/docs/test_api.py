@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import Field, fields, replace
@@ -25,7 +24,7 @@ from ensue.api.bodies import (
     GenerationBody,
     TokenizeBody,
 )
-from ensue.api.fields import Boolean
+from ensue.api.fields import INT64, Boolean
 from ensue.api.names import known, served
 from ensue.api.params import Caller, chat_request, completion_request, read_body
 from ensue.api.protocol import DetokenizeObject, TokenizeObject, TokenizerInfo
@@ -121,7 +120,7 @@ def bounds_of(field: Field[Any]) -> Iterator[str]:
     """What the range must name: the bounds of the kind, and the server's limit."""
     schema = field.metadata["kind"].schema
     for bound in (schema.get("minimum"), schema.get("maximum")):
-        if bound is not None and math.isfinite(bound):
+        if bound is not None and bound not in INT64:
             yield f"{bound:g}".replace("-", "−")
     if field.name in LIMITED and not isinstance(field.metadata["kind"], Boolean):
         yield str(getattr(LimitsConfig(), LIMITED[field.name]))
