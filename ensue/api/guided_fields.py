@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ensue.api.fields import Boolean, Kind, ListOf, Schema, Text, object_schema
 from ensue.api.kinds import JSON_SCHEMA, ObjectKind
@@ -25,9 +25,10 @@ SCHEMA_WITH_NAME = object_schema(
 )
 FORMATS: Mapping[str, Mapping[str, Schema]] = {  # by type, what stands beside it
     "text": {},
-    "json_object": {},
-    "json_schema": {"json_schema": SCHEMA_WITH_NAME}, ["schema"])},
+    "json_object": {"schema": JSON_SCHEMA.schema},
+    "json_schema": {"json_schema": SCHEMA_WITH_NAME},
 }
+NEEDED: Mapping[str, Sequence[str]] = {"text": (), "json_object": (), "json_schema": ("json_schema",)}
 STRUCTURED: Mapping[str, Kind] = {
     "json": JSON_SCHEMA,
     "regex": Text(),
@@ -37,7 +38,12 @@ STRUCTURED: Mapping[str, Kind] = {
     "whitespace_pattern": Text(),
 }
 RESPONSE_FORMAT = ObjectKind(
-    {"anyOf": [object_schema({"type": {"const": kind}, **more}, ["type", *more]) for kind, more in FORMATS.items()]}
+    {
+        "anyOf": [
+            object_schema({"type": {"const": kind}, **more}, ["type", *NEEDED[kind]], has_null_others=True)
+            for kind, more in FORMATS.items()
+        ]
+    }
 )
 STRUCTURED_OUTPUTS = ObjectKind(
     object_schema(

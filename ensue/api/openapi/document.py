@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ensue import __version__
+from ensue.api.bodies import ModelBody
 from ensue.api.fields import Schema
 from ensue.api.key_bodies import KeyBody
 from ensue.api.openapi.errors import HEADERS, headers_of, responses, statuses
@@ -102,11 +103,9 @@ def _request(spec: RouteSpec) -> Schema:
 
 def _success(spec: RouteSpec) -> Schema:
     content = {media_type: _content(spec, media_type, answer) for media_type, answer in spec.answers.items()}
-    return {
-        "description": "The answer",
-        "headers": headers_of(200, is_limited=spec.policy.is_limited),
-        "content": content,
-    }
+    may_warn = issubclass(spec.body or object, ModelBody)
+    headers = headers_of(200, is_limited=spec.policy.is_limited, may_warn=may_warn)
+    return {"description": "The answer", "headers": headers, "content": content}
 
 
 def _content(spec: RouteSpec, media_type: str, answer: type[Any]) -> Schema:

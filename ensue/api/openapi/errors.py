@@ -86,8 +86,9 @@ def statuses(spec: RouteSpec) -> list[int]:
     return sorted(found)
 
 
-def headers_of(status: int, *, is_limited: bool = True) -> dict[str, Schema]:
-    names = (*ALWAYS, *OF_STATUS.get(status, ()), *(LIMITED if is_limited else ()))
+def headers_of(status: int, *, is_limited: bool = True, may_warn: bool = False) -> dict[str, Schema]:
+    sometimes = (*(LIMITED if is_limited else ()), *(("warning",) if may_warn else ()))
+    names = (*ALWAYS, *OF_STATUS.get(status, ()), *sometimes)
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
