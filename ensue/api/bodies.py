@@ -31,7 +31,15 @@ from ensue.tools import Tool
 STREAM_OPTIONS = ("include_usage", "continuous_usage_stats", "include_obfuscation")  # the last has no effect
 
 # Fields that OpenAI's clients send; accepted without effect.
-WITHOUT_EFFECT = ("metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key")
+WITHOUT_EFFECT = (
+    "metadata",
+    "store",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+)
 
 # Fields that are known and not served; each with the values that ask for nothing, null apart.
 UNSERVED: Mapping[str, tuple[Any, ...]] = {
@@ -104,6 +112,7 @@ UNSERVED_IN_CHAT: Mapping[str, tuple[Any, ...]] = {
     "modalities": (["text"],),
     "audio": (),
     "prediction": (),
+    "moderation": (),
     "reasoning_effort": (),
     "verbosity": (),
     "web_search_options": (),
@@ -260,7 +269,7 @@ class ChatBody(ConversationFields, GenerationBody):
     top_field: ClassVar[str] = "top_logprobs"
 
     tool_choice: ToolChoice | None = param(  # noqa: RUF009 - makes a field
-        TOOL_CHOICE, None, "none, auto (the default), required, or one function", neutral=(ToolChoice("auto"),)
+        TOOL_CHOICE, None, "none, auto (the default), required, one function, or some", neutral=(ToolChoice("auto"),)
     )
     parallel_tool_calls: bool | None = param(Boolean(), None, "Default true; false: one call at most", neutral=(True,))
     echo: bool = param(Boolean(), False, "Put the final message, where it is the assistant's, before the answer")

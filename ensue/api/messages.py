@@ -19,6 +19,7 @@ FOREIGN_PARTS = ("image_url", "input_audio", "audio_url", "video_url", "file", "
 KEYS = ("role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "reasoning")
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 EMPTY_KEYS = ("refusal", "annotations", "audio", "function_call")
+PART_KEYS = ("type", "text", "prompt_cache_breakpoint")  # the last has no effect: all prompts are cached
 RESERVED_VARIABLES = frozenset(
     (
         "self",
@@ -148,7 +149,7 @@ def _part(value: Any, path: str) -> str:
         raise UnsupportedParameter("This server reads text only: parts of type text.", param=f"{path}.type")
     if kind != "text":
         raise InvalidRequest(f"{path} must be a part of type text.", param=f"{path}.type")
-    unknown = next((name for name, item in value.items() if name not in ("type", "text") and item is not None), None)
+    unknown = next((name for name, item in value.items() if name not in PART_KEYS and item is not None), None)
     if unknown is not None:
         place = f"{path}.{shown(unknown)}"
         raise UnsupportedParameter("Parts of type text have no more than type and text.", param=place)

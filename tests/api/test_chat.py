@@ -73,10 +73,11 @@ async def test_the_answer_may_take_the_whole_context_by_default(api: Api) -> Non
 async def test_all_roles_and_parts_of_type_text_are_read(make_api: MakeApi, tokenizer: Tokenizer) -> None:
     source = "{% for m in messages %}{{ m.role }}:{{ m.content }}:{{ m.name }}:{{ m.tool_call_id }};{% endfor %}"
     api = make_api(chat_template=ChatTemplate(source, {}))
+    part = {"type": "text", "text": "c", "prompt_cache_breakpoint": {"mode": "explicit"}}
     messages = [
         {"role": "system", "content": "a"},
         {"role": "developer", "content": "b"},
-        {"role": "user", "content": [{"type": "text", "text": "c"}, {"type": "text", "text": "d"}], "name": "n"},
+        {"role": "user", "content": [part, {"type": "text", "text": "d"}], "name": "n"},
         {"role": "assistant", "content": "e", "refusal": None, "annotations": [], "tool_calls": None},
         {"role": "tool", "content": "f", "tool_call_id": "t"},
         {"role": "function", "content": "g"},

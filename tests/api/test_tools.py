@@ -30,6 +30,7 @@ TOOLS: list[Json] = [
     {"type": "function", "function": {"name": "get", "description": "Look.", "parameters": PARAMETERS}},
     {"type": "function", "function": {"name": "list", "strict": False, "parameters": {}}},
 ]
+NAMED = {"type": "function", "function": {"name": "get"}}
 CALL = '<tool_call>\n{"name": "get", "arguments": {"city": "Rome"}}\n</tool_call>'
 TWO = f'{CALL}\n<tool_call>\n{{"name": "list", "arguments": {{}}}}\n</tool_call>'
 TEXTS: dict[FormatName, str] = {
@@ -248,6 +249,21 @@ async def test_a_forced_choice_constrains_the_answer(ends: Ends, make_api: MakeA
     assert len({grammar.digest for grammar in grammars if grammar is not None}) == 4
 
 
+@pytest.mark.parametrize("mode", ["auto", "required"])
+async def test_allowed_tools_are_all_that_may_be_called(
+    ends: Ends, make_api: MakeApi, tokenizer: Tokenizer, prover: Prover, mode: str
+) -> None:
+    api = make_api(ends(CALL), prover=prover)
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [NAMED]}}
+    (choice,) = (await chat(api, tool_choice=allowed))["choices"]
+    assert functions(choice["message"]) == [ROME]
+    assert '"name": "list"' in prompt_of(api, tokenizer)
+    grammar = api.engine.requests[-1].grammar
+    assert grammar is not None
+    assert b"call_0" in grammar.payload
+    assert b"call_1" not in grammar.payload
+
+
 async def test_a_stop_string_ends_text_but_no_call(ends: Ends, make_api: MakeApi, prover: Prover) -> None:
     api = make_api(ends(CALL), prover=prover)
     (choice,) = (await chat(api, stop=["Rome"]))["choices"]
@@ -288,7 +304,20 @@ REFUSED: list[tuple[Json, str | None, str]] = [
     ({"tools": TOOLS * 65}, None, "tools"),
     ({"tools": [{"type": "function", "function": {"name": "f", "description": "d" * 131072}}]}, None, "tools"),
     ({"tool_choice": "always"}, None, "tool_choice"),
-    ({"tool_choice": {"type": "allowed_tools"}}, UNSUPPORTED, "tool_choice.type"),
+    ({"tool_choice": {"type": "custom", "custom": {"name": "f"}}}, UNSUPPORTED, "tool_choice.type"),
+    *(
+        ({"tool_choice": {"type": "allowed_tools"} | {"allowed_tools": bad}}, code, f"tool_choice{param}")
+        for bad, code, param in (
+            (None, None, ".allowed_tools"),
+            ({"mode": "none", "tools": [NAMED]}, None, ".allowed_tools.mode"),
+            ({"mode": "auto", "tools": []}, None, ".allowed_tools.tools"),
+            ({"mode": "auto", "tools": [1]}, None, ".allowed_tools.tools[0]"),
+            ({"mode": "auto", "tools": [NAMED | {"x": 1}]}, UNKNOWN, ".allowed_tools.tools[0].x"),
+            ({"mode": "auto", "tools": [NAMED], "x": 1}, UNKNOWN, ".allowed_tools.x"),
+            ({"mode": "auto", "tools": [NAMED, {"type": "function", "function": {"name": "z"}}]}, None, ""),
+        )
+    ),
+    ({"tools": [{**TOOLS[0], "strict": 1}]}, None, "tools[0].strict"),
     ({"tool_choice": {"type": "function", "function": {"name": 1}}}, None, "tool_choice.function.name"),
     ({"tool_choice": {"type": "function", "function": {"name": "put"}}}, None, "tool_choice"),
     ({"tools": None, "tool_choice": "required"}, None, "tool_choice"),
