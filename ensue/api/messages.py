@@ -34,7 +34,15 @@ RESERVED_VARIABLES = frozenset(
 )
 
 
-PART = object_schema({"type": {"const": "text"}, "text": {"type": "string"}}, ["type", "text"], has_null_others=True)
+PART = object_schema(
+    {
+        "type": {"const": "text"},
+        "text": {"type": "string"},
+        "prompt_cache_breakpoint": {"type": "object", "description": "No effect: all prompts are cached"},
+    },
+    ["type", "text"],
+    has_null_others=True,
+)
 CONTENT: Schema = {
     "anyOf": [
         {"type": "string"},
