@@ -93,8 +93,7 @@ class Database:
             with self.read() as connection:
                 connection.execute(text("SELECT 1"))
         except (OSError, DBAPIError, sqlite3.Error) as error:
-            reason = error.strerror if isinstance(error, OSError) else type(error).__name__
-            raise StartupError(f"The database {self._shown} cannot be opened: {reason}.") from None
+            raise StartupError(f"The database {self._shown} cannot be opened: {_reason(error)}.") from None
 
     def _create_sqlite(self, path: Path) -> None:
         """To be called alone: SQLite turns the write-ahead log on only where no other connection is busy."""
@@ -144,6 +143,14 @@ def _engine_options(url: URL) -> dict[str, Any]:
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
     given = () if "connect_timeout" in url.query else (("connect_timeout", BUSY_TIMEOUT_S),)
     return {"connect_args": dict(given), "pool_pre_ping": True}
+
+
+def _reason(error: Exception) -> str:
+    """In a line; drivers name hosts and users, never passwords."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    text = str(error.orig if isinstance(error, DBAPIError) else error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 @contextmanager

@@ -93,31 +93,38 @@ class _SessionLock:
         self.id = instance_id
         self._database = database
         self._in_use = threading.Lock()  # a connection is for one thread at a time
-        self._connection = self._connect()
-        self._is_held = self._try_lock()
+        self._connection: Connection | None = None  # while the database does not answer
+        self._is_held = False
+        self.keep()
 
     def keep(self) -> None:
         with self._in_use:
-            try:
-                self._connection.execute(text("SELECT 1"))
-            except DBAPIError:
-                self._connection.close()
-                self._is_held, self._connection = False, self._connect()
+            self._drop_if_dead()
+            if self._connection is None:
+                self._connection = self._connect()
             if not self._is_held:
-                self._is_held = self._try_lock()
+                self._is_held = _try_lock(self._connection, _number(self.id))
 
     def close(self) -> None:
         with self._in_use:
-            self._connection.close()
+            self._drop()
+
+    def _drop_if_dead(self) -> None:
+        try:
+            if self._connection is not None:
+                self._connection.execute(text("SELECT 1"))
+        except DBAPIError:
+            self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection, self._is_held = self._connection, None, False
+        if connection is not None:
+            connection.close()
 
     def _connect(self) -> Connection:
         connection = self._database.session()
         connection.detach()  # from the pool, so that to close it is to end the session
         return connection
-
-    def _try_lock(self) -> bool:
-        """False where a session of ours that the database has yet to miss holds it, or somebody who tries it."""
-        return _try_lock(self._connection, _number(self.id))
 
 
 def _is_session_alive(database: Database, instance_id: str) -> bool:
@@ -130,6 +137,7 @@ def _is_session_alive(database: Database, instance_id: str) -> bool:
 
 
 def _try_lock(connection: Connection, number: int) -> bool:
+    """False where another session holds it: one that lives, that the database has yet to miss, or that only tries."""
     return bool(connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}).scalar_one())
 
 

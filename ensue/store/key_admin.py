@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ensue.errors import InvalidRequest, PermissionDenied
+import structlog
+
+from ensue.errors import EnsueError, InvalidRequest, Overloaded, PermissionDenied
 from ensue.rights import KeyRights
 from ensue.store.api_key import ApiKey
 from ensue.store.audit import AuditLog
@@ -21,6 +23,8 @@ from ensue.store.keys import KeyStore
 ADMIN = "admin"
 _MAX_DETAIL = 1000  # characters of one value in the audit log
 _LABELS = ("name", "owner", "disabled")
+
+log = structlog.get_logger("ensue.store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class KeyAdmin:
     """The acts; those of an HTTP server belong off its event loop.
 
     All raise InvalidRequest for bad values, PermissionDenied where the actor may not, KeyNotFound, Overloaded where the
-    database does not answer, and EnsueError where the audit log can't be written: then nothing is done.
+    database does not answer, and where the audit log can't be written Overloaded or, to the host, EnsueError with the
+    reason: then nothing is done.
     """
 
     def __init__(self, keys: KeyStore, audit: AuditLog, *, now: Callable[[], float] = time.time) -> None:
@@ -119,7 +124,13 @@ class KeyAdmin:
 
     def _write(self, event: str, actor: Actor, key: ApiKey, details: Details) -> None:
         """Within the transaction: an act that can't be written down does not happen."""
-        self.audit.append(event, actor=actor.name, target=key.id, details=details)
+        try:
+            self.audit.append(event, actor=actor.name, target=key.id, details=details)
+        except EnsueError as error:
+            if actor.rights is None:
+                raise
+            log.error("an act on a key could not be written down", reason=error.message)  # with a path: not for clients
+            raise Overloaded("The audit log cannot be written: nothing was changed.", retry_after_s=10) from error
 
 
 def _within(rights: KeyRights, actor: Actor) -> KeyRights:

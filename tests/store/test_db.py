@@ -143,6 +143,12 @@ def test_a_reader_sees_one_state(database: Database) -> None:
 
 def test_a_server_that_does_not_answer_is_a_startup_error(tmp_path: Path) -> None:
     pytest.importorskip("psycopg")
-    with pytest.raises(StartupError, match="cannot be opened") as caught:
+    with pytest.raises(StartupError, match=r"cannot be opened: .*No such file or directory") as caught:
         Database(f"postgresql://user:pass-word@/name?host={tmp_path}").is_current()
     assert "pass-word" not in str(caught.value)
+
+
+def test_a_file_of_something_else_is_a_startup_error(tmp_path: Path) -> None:
+    (path := tmp_path / "ensue.db").write_text("hello " * 1000)
+    with pytest.raises(StartupError, match="cannot be opened: file is not a database"):
+        Database(sqlite_url(path)).is_current()

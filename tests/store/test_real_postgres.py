@@ -7,9 +7,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from ensue.build.ledger import OpenLedger
 from ensue.errors import Overloaded
@@ -18,6 +20,7 @@ from ensue.store import instances, upkeep
 from ensue.store.db import Database
 from ensue.store.keys import KeyStore
 from tests.product.server import wait_until
+from tests.store.faulty import failure
 from tests.store.ledger_tools import assert_sums_are_those_of_the_rows, reservation, rows, settlement
 from tests.stores import empty_database
 
@@ -67,6 +70,26 @@ def test_a_lock_that_another_session_holds_for_a_moment_is_taken_later(database:
     instance.keep()
     assert instances.is_alive(outsider, instance.id)
     instance.close()
+
+
+def test_a_lock_is_taken_again_once_the_database_answers_again(
+    database: Database, outsider: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = instances.enter(database)
+    assert drop(outsider, f"pid IN {LOCKERS}") == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "session", fail)
+        for _ in range(3):
+            with pytest.raises(DBAPIError):
+                instance.keep()
+    instance.keep()
+    assert instances.is_alive(outsider, instance.id)
+    instance.close()
+    instance.close()
+
+
+def fail() -> NoReturn:
+    raise failure()
 
 
 def test_an_open_ledger_stays_alive_and_its_rows_open(
