@@ -12,7 +12,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ensue import __version__
-from ensue.api import error_handlers
 from ensue.api.accounting import Accountant
 from ensue.api.audit import QUERY as AUDIT_QUERY
 from ensue.api.audit import AuditEndpoint
@@ -63,6 +62,16 @@ from ensue.store.keys import KeyStore
 from ensue.store.refusals import RefusalLog
 
 
+class Application(FastAPI):
+    """The framework finds the routes; the layers that it puts around them would do nothing here."""
+
+    entrance: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self  # then the router raises what it does not find
+        await self.entrance(scope, receive, send)
+
+
 def create_app(
     models: ServedModels,
     keys: KeyStore | None,
@@ -83,7 +92,7 @@ def create_app(
     """
     if keys is None:
         refuse_open_host(config.server.host)
-    app = FastAPI(title="ensue", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app = Application(title="ensue", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False
     gate = Gate(config.server, keys, Guesses(config.limits.max_wrong_keys_per_minute, metrics), refusals, tokens)
     if limits is not None:
@@ -96,8 +105,7 @@ def create_app(
     routes.append(_description_route(routes, config, has_keys=keys is not None))
     for spec in routes:
         _add(app, spec, gate, limits)
-    error_handlers.install(app)
-    app.add_middleware(ContextMiddleware, metrics=metrics)
+    app.entrance = ContextMiddleware(app.router, metrics)
     check_policies(app)
     return app
 

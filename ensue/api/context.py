@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ensue.api.disconnect import ClientDisconnected
-from ensue.api.error_handlers import draining, error_response, internal_error
+from ensue.api.error_handlers import draining, error_response, expected_response, internal_error
 from ensue.metrics import Metrics
 from ensue.rights import KeyRights
 from ensue.store.api_key import ApiKey
@@ -71,7 +71,7 @@ def context_of(scope: Scope) -> RequestContext:
 
 
 class ContextMiddleware:
-    """The outermost of ours."""
+    """Stands between the server and the router, alone."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -108,11 +108,13 @@ class ContextMiddleware:
             if context.status is not None:
                 raise
             await error_response(draining())(scope, receive, send)
-        except Exception:
-            log.exception("unexpected error")
+        except Exception as error:
+            response = expected_response(error)
+            if response is None or context.status is not None:
+                log.exception("unexpected error")
             if context.status is not None:
                 raise
-            await error_response(internal_error())(scope, receive, send)
+            await (response or error_response(internal_error()))(scope, receive, send)
 
     def _count(self, scope: Scope, context: RequestContext) -> None:
         path = str(scope["route"].path) if "route" in scope else ""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import structlog
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from ensue.api.protocol import ErrorDetail, ErrorObject
@@ -65,27 +62,15 @@ def draining() -> Overloaded:
     return Overloaded("The server is shutting down.", code="draining", retry_after_s=DRAINING_RETRY_AFTER_S)
 
 
-def install(app: FastAPI) -> None:
-    """Answer our own errors and the framework's. Others are caught by the outermost middleware."""
-    app.add_exception_handler(RequestError, _on_request_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-
-
-async def _on_request_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)
-    return error_response(error)
-
-
-async def _on_http_exception(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    response = error_response(from_status(error.status_code))
-    response.headers.update(error.headers or {})
-    return response
-
-
-async def _on_validation_error(_request: Request, _error: Exception) -> Response:
-    return error_response(InvalidRequest("The request is not valid."))
+def expected_response(error: Exception) -> Response | None:
+    """The answer to one of our own errors or of the framework's; None: nobody expects this one."""
+    if isinstance(error, RequestError):
+        return error_response(error)
+    if isinstance(error, HTTPException):
+        response = error_response(from_status(error.status_code))
+        response.headers.update(error.headers or {})
+        return response
+    return None
 
 
 def from_status(status: int) -> RequestError:

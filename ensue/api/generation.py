@@ -96,32 +96,34 @@ class GenerationEndpoint(ABC, Generic[B]):
         context.model, request_id = model.name, context.request_id
         deadline = time.time() + self._limits.request_timeout_s
         asked = self._request(body, model, _caller(context.key), request_id, deadline)
-        prepared = await unless_disconnected(request.receive, self._service.prepare(model, asked))
-        work = Work(context, self._accountants)
+        work = Work(context, self._accountants, request.scope["route"].path, body.user)
         try:
-            starting = work.start(self._service, prepared, request.scope["route"].path, body.user)
-            completion = await unless_disconnected(request.receive, starting)
-            head = AnswerHead(
-                f"{self.id_prefix}-{request_id}", int(time.time()), body.model or model.name, completion.fingerprint
-            )
-            writer, headers = self._writer(body, asked, head), warning_headers(warnings)
-            if body.stream:
-                events = Events(completion, writer, stream_options(body))
-                return EventStream(events.send, work.close, timeout_s=self._limits.request_timeout_s, headers=headers)
-            content = await self._whole(request, completion, writer)
+            response = await unless_disconnected(request.receive, self._respond(work, model, asked, body))
         except BaseException as error:
             await work.close(error)
             raise
-        await work.close()
-        return Response(content, headers=headers, media_type="application/json")
+        if not body.stream:
+            await work.close()
+        response.headers.update(warning_headers(warnings))
+        return response
 
-    async def _whole(self, request: Request, completion: Completion, writer: AnswerWriter) -> bytes:
+    async def _respond(self, work: Work, model: ServedModel, asked: CompletionRequest, body: B) -> Response:
+        """The whole answer, or one that will stream it and close the work."""
+        completion = await work.start(self._service, await self._service.prepare(model, asked))
+        head = AnswerHead(
+            f"{self.id_prefix}-{asked.request_id}", int(time.time()), body.model or model.name, completion.fingerprint
+        )
+        writer, timeout_s = self._writer(body, asked, head), self._limits.request_timeout_s
+        if body.stream:
+            events = Events(completion, writer, stream_options(body))
+            return EventStream(events.send, work.close, timeout_s=timeout_s)
         try:
-            async with asyncio.timeout(self._limits.request_timeout_s):
-                choices = await unless_disconnected(request.receive, completion.collect())
+            async with asyncio.timeout(timeout_s):
+                choices = await completion.collect()
         except TimeoutError:
             raise RequestTimeout("The request took longer than this server allows.") from None
-        return msgspec.json.encode(writer.whole(choices, _usage(completion.usage)))
+        content = msgspec.json.encode(writer.whole(choices, _usage(completion.usage)))
+        return Response(content, media_type="application/json")
 
 
 def warning_headers(warnings: Sequence[str]) -> dict[str, str]:

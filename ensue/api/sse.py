@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -77,9 +77,8 @@ class EventStream(Response):
         on_close: Callable[[BaseException | None], Awaitable[None]],
         *,
         timeout_s: float,
-        headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(headers={**HEADERS, **(headers or {})})
+        super().__init__(headers=HEADERS)
         del self.headers["content-length"]
         self._events = events
         self._on_close = on_close

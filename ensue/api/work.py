@@ -20,16 +20,22 @@ CANCELLED, ERROR = "cancelled", "error"
 class Work:
     """Reserves, starts, and is closed once with what ended it."""
 
-    def __init__(self, context: RequestContext, accountants: Sequence[Accountant]) -> None:
+    def __init__(
+        self, context: RequestContext, accountants: Sequence[Accountant], endpoint: str, user: str | None
+    ) -> None:
+        """
+        Args:
+            endpoint: the route's path.
+            user: the request's label.
+        """
         self._context = context
         self._accountants = accountants
+        self._endpoint, self._user = endpoint, user
         self._account = Account()
         self._completion: Completion | None = None
         self._closing: asyncio.Task[None] | None = None
 
-    async def start(
-        self, service: CompletionService, prepared: PreparedCompletion, endpoint: str, user: str | None
-    ) -> Completion:
+    async def start(self, service: CompletionService, prepared: PreparedCompletion) -> Completion:
         """Nothing is asked of the engine before all have reserved; to be closed even if this raises.
 
         Raises:
@@ -37,12 +43,12 @@ class Work:
         """
         ask = Ask(
             request_id=self._context.header,
-            endpoint=endpoint,
+            endpoint=self._endpoint,
             model=prepared.model.name,
             key=self._context.key,
             prompt_tokens=prepared.prompt_tokens,
             max_completion_tokens=prepared.max_completion_tokens,
-            user=user,
+            user=self._user,
             used=self._used,
         )
         await self._account.open(ask, self._accountants)
