@@ -52,22 +52,42 @@ def guided_of(body: GenerationBody) -> Guided | None:
     return Guided(constraint, first.field, field)
 
 
-def guided_by_tools(body: GenerationBody, use: ToolUse, model: ServedModel) -> Guided | None:
-    """What constrains an answer that may call tools; nothing where calls are free and nothing proves constraints.
+def with_answer(use: ToolUse, other: Guided | None) -> ToolUse:
+    """
+    Args:
+        other: what the fields of the request ask of the text.
 
     Raises:
-        InvalidRequest: something else constrains the answer, too.
+        InvalidRequest: it is nothing that a text beside calls can be bound to.
+        UnsupportedParameter: calls and answers look alike.
+    """
+    if other is None:
+        return use
+    if not other.field.startswith("response_format") or other.constraint.whitespace_pattern is not None:
+        why = "a text that calls tools is constrained by them; response_format can"
+        raise InvalidRequest(f"{other.field} cannot stand beside tools: {why}.", param=other.field)
+    if use.format.is_bare and not use.is_forced:
+        why = "this model's calls are JSON without a mark, as such an answer is; set tool_choice to required or none"
+        raise UnsupportedParameter(f"response_format cannot stand beside tools here: {why}.", param="response_format")
+    return replace(use, answer=other.constraint)
+
+
+def guided_by_tools(body: GenerationBody, use: ToolUse, other: Guided | None, model: ServedModel) -> Guided | None:
+    """What constrains an answer that may call tools; nothing where calls are free and nothing proves constraints.
+
+    Args:
+        other: what the fields of the request ask of the text.
+
+    Raises:
         UnsupportedParameter: another backend is asked for.
     """
-    other, field = guided_of(body), "guided_decoding_backend"
     if _backend(body.guided_decoding_backend) != "llguidance":
+        field = "guided_decoding_backend"
         raise UnsupportedParameter("Calls of tools are constrained by llguidance alone.", param=field)
-    if other is not None:
-        why = "a text that calls tools is constrained by them"
-        raise InvalidRequest(f"{other.field} cannot stand beside tools: {why}.", param=other.field)
-    if model.prover is None and not use.is_forced and use.max_calls > 1:
+    if model.prover is None and not use.is_forced and use.max_calls > 1 and use.answer is None:
         return None
-    return Guided(_at("tools", lambda: use.constraint), "tools")
+    guided = Guided(_at("tools", lambda: use.constraint), "tools")
+    return guided if other is None else replace(guided, answer_field=other.field)
 
 
 def _guided_fields(body: GenerationBody) -> Iterator[_Found]:

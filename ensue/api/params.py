@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ensue.api.bodies import Body, ChatBody, CompletionBody, ConversationFields, GenerationBody
 from ensue.api.bounds import check_bounds, check_counts, num_sequences
 from ensue.api.fields import is_set, parse_body
-from ensue.api.guided import guided_by_tools, guided_of
+from ensue.api.guided import guided_by_tools, guided_of, with_answer
 from ensue.api.key_bounds import check_key_bounds, default_max_tokens, priority_of
 from ensue.api.names import Policy, judge_names, refuse_unsupported
 from ensue.api.tools import tool_use
@@ -102,14 +102,15 @@ def chat_request(
     check_key_bounds(body, _max_tokens(body), caller.rights)
     if is_set(body, "top_logprobs") and not body.logprobs:
         raise InvalidRequest("top_logprobs needs logprobs to be true.", param="top_logprobs")
-    use = tool_use(body.tools, body.tool_choice, model, is_parallel=body.parallel_tool_calls)
     common = _common(body, model, caller)
+    use = tool_use(body.tools, body.tool_choice, model, is_parallel=body.parallel_tool_calls)
+    use = use and with_answer(use, common.guided)
     return replace(
         common,
         request_id=request_id,
         prompts=(prompt,),
         tools=use,
-        guided=common.guided if use is None else guided_by_tools(body, use, model),
+        guided=common.guided if use is None else guided_by_tools(body, use, common.guided, model),
         add_special_tokens=body.add_special_tokens,
         max_tokens=_max_tokens(body),
         default_max_tokens=default_max_tokens(None, caller.rights),

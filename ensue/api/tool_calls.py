@@ -19,7 +19,7 @@ class CallReader:
     """Follows the text of one choice."""
 
     def __init__(self, use: ToolUse) -> None:
-        self._parser = ToolCallParser(use.format, has_text=not use.is_forced)
+        self._parser = ToolCallParser(use.format, has_text=not use.is_forced, is_either=use.answer is not None)
         self._format = use.format.name
 
     def deltas(self, text: str, *, is_last: bool) -> list[DeltaObject]:

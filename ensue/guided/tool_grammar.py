@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ensue.errors import InvalidGrammar
-from ensue.guided.constraint import Constraint, compact_json
+from ensue.guided.constraint import JSON_KINDS, Constraint, compact_json
 from ensue.tools import NO_PARAMETERS, CallFormat, Marker, Tool
 
+ANSWER = "answer"  # begins the `param` of errors in what a text without calls must satisfy
 UNSHOWN = "\ufffe"  # a noncharacter: in place of tokens that show no text
 _TOKENS = re.compile(r"^.* // as text: (.*)$", re.MULTILINE)
 _AS_TEXT = " // as text: "
@@ -32,6 +33,8 @@ class ToolUse:
         indices: places of the tools in the request; errors name them.
         is_forced: nothing but calls may come.
         max_calls: in one answer.
+        answer: the JSON that comes where no call does; None: any text, which calls may follow. For formats of which
+            calls need an opening: any other is JSON itself.
     """
 
     format: CallFormat
@@ -39,6 +42,7 @@ class ToolUse:
     indices: Sequence[int]
     is_forced: bool
     max_calls: int
+    answer: Constraint | None = None
 
     @property
     def constraint(self) -> Constraint:
@@ -47,7 +51,15 @@ class ToolUse:
             InvalidGrammar: the tools are larger than a constraint may be.
         """
         tools = [(index, tool.name, tool.parameters) for index, tool in zip(self.indices, self.tools, strict=True)]
-        return Constraint("tools", compact_json([asdict(self.format), tools, self.is_forced, self.max_calls]))
+        fields = [asdict(self.format), tools, self.is_forced, self.max_calls, self._answer_schema]
+        return Constraint("tools", compact_json(fields))
+
+    @property
+    def _answer_schema(self) -> Any:
+        if self.answer is None:
+            return None
+        assert self.answer.kind in JSON_KINDS, "no other grammars can be part of this one"
+        return json.loads(self.answer.text) if self.answer.text else {"type": "object"}
 
 
 def tool_grammar(text: str, special_ids: frozenset[int], schema_source: Callable[[Any], str]) -> str:
@@ -57,11 +69,15 @@ def tool_grammar(text: str, special_ids: frozenset[int], schema_source: Callable
         schema_source: writes a schema as the library's grammars hold it.
 
     Raises:
-        InvalidGrammar: `param` is the place, as in `[2].function.parameters.a`.
+        InvalidGrammar: `param` is the place, as in `[2].function.parameters.a` or `answer.properties.a`.
     """
-    form, tools, is_forced, max_calls = json.loads(text)
+    form, tools, is_forced, max_calls, answer = json.loads(text)
     rules = _Rules(_format(form), max_calls)
-    lines = rules.forced() if is_forced else rules.free(special_ids)
+    json_answer = None if answer is None else _at(ANSWER, answer, schema_source)  # refused where nothing needs it, too
+    if is_forced:
+        lines = rules.forced()
+    else:
+        lines = rules.free(special_ids) if json_answer is None else rules.or_json(json_answer)
     names = [f"call_{index}" for index, _, _ in tools]
     calls = [rules.call(index, name) for index, name, _ in tools]
     arguments = [f"args_{index}: %json {_arguments(index, schema, schema_source)}" for index, _, schema in tools]
@@ -100,6 +116,11 @@ class _Rules:
         if form.opening.token_id is not None:
             return [f"start: text | upto calls{bare}", *rules, f"upto: text opening{_AS_TEXT}{lazy}"]
         return ["start: text | calls", *rules] if form.is_bare else ["start: text | text upto calls", *rules, lazy]
+
+    def or_json(self, schema: str) -> list[str]:
+        """Calls, or JSON and nothing else."""
+        assert not self._form.is_bare, "calls begin in a way that JSON does not"
+        return ["start: answer | opening calls", f"answer: %json {schema}"]
 
     def calls(self) -> list[str]:
         """One call or more, after their first opening."""
@@ -152,10 +173,14 @@ def _literal(text: str) -> str:
 
 
 def _arguments(index: int, schema: Any, schema_source: Callable[[Any], str]) -> str:
+    return _at(f"[{index}].function.parameters", schema, lambda given: schema_source(parameters_schema(given)))
+
+
+def _at(place: str, schema: Any, schema_source: Callable[[Any], str]) -> str:
+    """A schema's source; errors name the place."""
     try:
-        return schema_source(parameters_schema(schema))
+        return schema_source(schema)
     except InvalidGrammar as error:
-        place = f"[{index}].function.parameters"
         param = place if error.param is None else f"{place}{'' if error.param.startswith('[') else '.'}{error.param}"
         raise InvalidGrammar(error.message, param=param) from None
 

@@ -10,7 +10,7 @@ from ensue.guided.constraint import WHITESPACE, Constraint
 from ensue.guided.llguidance import LlguidanceBackend
 from ensue.guided.payload import built_in_form
 from ensue.guided.prover import Prover
-from ensue.guided.tool_grammar import as_text
+from ensue.guided.tool_grammar import ANSWER, as_text
 from ensue.guided.vocabulary import BYTES
 from ensue.request import CompiledGrammar
 
@@ -22,6 +22,7 @@ class Guided:
     constraint: Constraint
     field: str
     whitespace_field: str = "guided_whitespace_pattern"
+    answer_field: str = ""  # of what a text must satisfy that calls no tools
 
 
 async def prove(guided: Guided, prover: Prover | None) -> CompiledGrammar:
@@ -44,6 +45,8 @@ def _param(guided: Guided, place: str | None) -> str:
         return guided.whitespace_field
     if place is None or place.startswith("["):
         return guided.field + (place or "")
+    if guided.answer_field and place.startswith(ANSWER):
+        return guided.answer_field + place.removeprefix(ANSWER)
     return f"{guided.field}.{place}"
 
 

@@ -60,14 +60,16 @@ class _TextOver(Exception):
 class ToolCallParser:
     """Reads one answer. Its methods with underscores are one coroutine, which waits for more text wherever it must."""
 
-    def __init__(self, form: CallFormat, *, has_text: bool = True) -> None:
+    def __init__(self, form: CallFormat, *, has_text: bool = True, is_either: bool = False) -> None:
         """
         Args:
             has_text: whether anything but calls may come; if not, what surrounds them is dropped.
+            is_either: calls come from the start on or not at all, whatever a text holds.
         """
         self.num_calls = 0
         self._format = form
         self._has_text = has_text
+        self._is_either = is_either
         self._pieces: list[Piece] = []
         self._input, self._at, self._is_over = "", 0, False  # [0, at) of the input was read
         self._spaces = ""  # of the text, not shown yet: those before a call belong to it
@@ -119,11 +121,25 @@ class ToolCallParser:
     def _answer(self) -> Generator[None, None, None]:
         if self._format.is_bare:
             yield from self._calls(opening="")
+        if self._is_either and not self.num_calls and not (yield from self._begins_with(self._format.opening.text)):
+            yield from self._text_to_the_end()
         while (yield from self._text_up_to_opening()):
             yield from self._calls(opening=self._format.opening.text)
         if self._spaces and self._has_text and not self._is_after_call:
             self._pieces.append(Content(self._spaces))
         yield
+
+    def _begins_with(self, text: str) -> Generator[None, None, bool]:
+        """Whether the rest begins with this, which stays unread."""
+        while text.startswith(rest := self._input[self._at :]) and len(rest) < len(text) and not self._is_over:
+            yield
+        return rest.startswith(text)
+
+    def _text_to_the_end(self) -> Generator[None, None, None]:
+        while (yield from self._has_more()):
+            text = self._input[self._at :]
+            self._at += len(text)
+            self._show(text)
 
     def _text_up_to_opening(self) -> Generator[None, None, bool]:
         """Returns whether there is an opening."""

@@ -338,11 +338,56 @@ async def test_a_bad_field_is_refused_by_name(api: Api, row: tuple[Json, str | N
     assert error["message"].isascii()
 
 
-@pytest.mark.parametrize("name", ["response_format", "guided_json", "guided_regex"])
+ANSWER = '{"city": "<tool_call>"}'
+
+
+@pytest.mark.parametrize("text", [CALL, TWO, ANSWER])
+async def test_with_a_response_format_an_answer_is_calls_or_json(
+    ends: Ends, make_api: MakeApi, prover: Prover, text: str
+) -> None:
+    engine = ends(text)
+    engine.info = replace(engine.info, unsupported=())
+    api = make_api(engine, prover=prover)
+    asked = {"type": "json_schema", "json_schema": {"name": "n", "schema": PARAMETERS}}
+    (choice,) = (await chat(api, response_format=asked))["choices"]
+    message, reason = accumulated(await stream(api, response_format=asked))
+    is_text = text is ANSWER
+    assert (message["content"], reason) == ((ANSWER, "stop") if is_text else (None, "tool_calls"))
+    assert (choice["message"]["content"], choice["finish_reason"]) == (message["content"], reason)
+    assert functions(message) == functions(choice["message"])
+    assert len(functions(message)) == (0 if is_text else text.count("<tool_call>"))
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+async def test_a_response_format_beside_tools_is_refused_at_its_place(
+    ends: Ends, make_api: MakeApi, prover: Prover, choice: str
+) -> None:
+    engine = ends("x")
+    engine.info = replace(engine.info, unsupported=())
+    schema = {"type": "object", "properties": {"a": {"$dynamicRef": "#"}}}
+    asked = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    body = {"messages": MESSAGES, "tools": TOOLS, "tool_choice": choice, "response_format": asked}
+    error = (await make_api(engine, prover=prover).post(PATH, body, 400))["error"]
+    assert error["param"] == "response_format.json_schema.schema.properties.a.$dynamicRef"
+
+
+@pytest.mark.parametrize(("choice", "status"), [("auto", 400), ("none", 200), ("required", 200)])
+async def test_where_calls_look_like_json_no_response_format_stands_beside_a_free_choice(
+    ends: Ends, make_api: MakeApi, tokenizer: Tokenizer, prover: Prover, choice: str, status: int
+) -> None:
+    engine = ends(TEXTS["llama3"])
+    engine.info = replace(engine.info, unsupported=())
+    api = make_api(engine, tool_support=ToolSupport(call_format("llama3", tokenizer)), prover=prover)
+    body = {"messages": MESSAGES, "tools": TOOLS, "tool_choice": choice, "response_format": FORMAT}
+    answer = await api.post(PATH, body, status)
+    assert status == 200 or answer["error"]["param"] == "response_format"
+
+
+@pytest.mark.parametrize("name", ["guided_whitespace_pattern", "guided_json", "guided_regex"])
 async def test_nothing_else_may_constrain_an_answer_that_calls_tools(
     ends: Ends, tokenizer: Tokenizer, make_api: MakeApi, name: str
 ) -> None:
-    values: Json = {"response_format": FORMAT, "guided_json": PARAMETERS, "guided_regex": "a"}
+    values: Json = {"guided_whitespace_pattern": " *", "guided_json": PARAMETERS, "guided_regex": "a"}
     body = {"messages": MESSAGES, "tools": TOOLS, name: values[name]}
     engine = ends("x")
     engine.info = replace(engine.info, unsupported=())

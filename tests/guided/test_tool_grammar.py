@@ -11,6 +11,7 @@ import pytest
 
 from ensue.errors import InvalidGrammar
 from ensue.guided.backend import PROVER
+from ensue.guided.constraint import Constraint
 from ensue.guided.llguidance import LlguidanceBackend
 from ensue.guided.tool_grammar import ToolUse, as_text
 from ensue.guided.vocabulary import Vocabulary
@@ -52,8 +53,10 @@ def backend() -> LlguidanceBackend:
     return LlguidanceBackend(VOCABULARY, PROVER)
 
 
-def compiled(form: CallFormat, *, is_forced: bool, max_calls: int = 3) -> CompiledGrammar:
-    use = ToolUse(form, TOOLS, range(len(TOOLS)), is_forced, max_calls)
+def compiled(
+    form: CallFormat, *, is_forced: bool, max_calls: int = 3, answer: Constraint | None = None
+) -> CompiledGrammar:
+    use = ToolUse(form, TOOLS, range(len(TOOLS)), is_forced, max_calls, answer)
     return backend().compile(use.constraint)
 
 
@@ -164,6 +167,44 @@ def test_there_are_no_more_calls_than_are_allowed(form: CallFormat, name: str) -
     assert allows(compiled(form, is_forced=True), both, form)
     assert not allows(compiled(form, is_forced=True, max_calls=1), both, form)
     assert allows(compiled(form, is_forced=True, max_calls=1), call, form)
+
+
+ANSWER = Constraint.of_schema({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]})
+
+
+MARKED = [(form, name) for form, name in NAMED if not form.is_bare]
+
+
+@pytest.mark.parametrize(("form", "name"), MARKED, ids=[name for _, name in MARKED])
+def test_an_answer_is_json_or_calls_and_never_both(form: CallFormat, name: str) -> None:
+    grammar, call = compiled(form, is_forced=False, answer=ANSWER), CALL[name.removesuffix("-special")]
+    text = '{"name": "Ann"}'
+    for whole in (text, '{"name":"<tool_call>{}", "age": 7}', call):
+        assert allows(grammar, whole, form) or "<tool_call>" in whole, whole  # a special token is no text
+    for bad in ("", "Hi.", "{}", '{"name": 7}', text + call, call + text, f"Hi. {call}", call.replace("Rome", "Bonn")):
+        assert not allows(grammar, bad, form), bad
+    assert read_either(form, text) == (text, [])
+    assert [called for called, _ in read_either(form, call)[1]] == ["get"]
+
+
+def read_either(form: CallFormat, text: str) -> tuple[str, list[tuple[str, str]]]:
+    parser = ToolCallParser(form, is_either=True)
+    return joined([piece for character in text for piece in parser.feed(character)] + parser.flush())
+
+
+@pytest.mark.parametrize(("form", "name"), MARKED, ids=[name for _, name in MARKED])
+def test_any_object_may_be_the_json_that_an_answer_is(form: CallFormat, name: str) -> None:
+    grammar = compiled(form, is_forced=False, answer=Constraint("json_object", ""))
+    assert allows(grammar, '{"city": ["Rome"]}', form)
+    assert not allows(grammar, "[]", form)
+    assert not allows(compiled(form, is_forced=True, answer=Constraint("json_object", "")), "{}", form)
+
+
+@pytest.mark.parametrize("is_forced", [False, True])
+def test_a_bad_schema_of_an_answer_is_refused_at_its_place(is_forced: bool) -> None:
+    with pytest.raises(InvalidGrammar) as caught:
+        compiled(HERMES, is_forced=is_forced, answer=Constraint.of_schema({"items": {"$dynamicRef": "#"}}))
+    assert caught.value.param == "answer.items.$dynamicRef"
 
 
 @pytest.mark.parametrize("form", list(map(special, PLAIN)), ids=NAMES[4:])

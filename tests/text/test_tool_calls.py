@@ -126,6 +126,17 @@ def test_where_only_calls_may_come_nothing_else_is_shown() -> None:
     assert read(HERMES, f"x <tool_call>{written(HERMES, *G)}</tool_call> y", has_text=False) == ("", [G])
 
 
+@pytest.mark.parametrize("form", FORMATS, ids=["hermes", "llama3", "mistral", "later"])
+def test_where_an_answer_is_either_text_or_calls_a_text_may_hold_anything(form: CallFormat) -> None:
+    call = ("" if form.is_bare else form.opening.text + form.before) + written(form, *F) + form.after
+    quoted = f'{{"a": "{form.opening.text}", "b": 1}} {form.opening.text}{form.before}{written(form, *F)}'
+    for parts in ([quoted], quoted):
+        parser = ToolCallParser(form, is_either=True)
+        assert joined([piece for part in parts for piece in parser.feed(part)] + parser.flush()) == (quoted, [])
+    parser = ToolCallParser(form, is_either=True)
+    assert joined([piece for part in call for piece in parser.feed(part)] + parser.flush()) == ONE
+
+
 ALPHABET = (*'{}[]":,;\\ \na', "<tool_call>", "</tool_call>", "<|python_tag|>", "[TOOL_CALLS]", "[ARGS]", "f")
 CHUNKS = (*ALPHABET, '{"name": "f", "arguments": ', '"parameters"', "{}", '"x"', "<tool", "_call>")
 
