@@ -44,7 +44,7 @@ class Marker:
 class CallFormat:
     """How calls look: an opening and a batch of calls, the two of them once or more often.
 
-    A call is an object {"name": …, arguments key: …}, or a name, a marker and the arguments.
+    A call is an object {"name": …, arguments key: …}, or a name, maybe a marker and an id, a marker and the arguments.
     """
 
     name: FormatName
@@ -54,11 +54,13 @@ class CallFormat:
     before: str = ""  # before the first call of a batch, between its calls (None: it has only one), and after the last
     between: str | None = None
     after: str = ""
+    call_id: Marker | None = None
     is_bare: bool = False  # calls with which the answer begins need no opening
 
     @property
     def markers(self) -> tuple[Marker, ...]:
-        return (self.opening, self.arguments) if isinstance(self.arguments, Marker) else (self.opening,)
+        own = (self.opening, self.call_id, self.arguments)
+        return tuple(marker for marker in own if isinstance(marker, Marker))
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,8 @@ class CallReader:
         match piece:
             case Content(text):
                 return DeltaObject(content=text)
-            case CallBegin(index, name):
-                call = ToolCallDelta(index, FunctionDelta("", name), call_id(self._format), "function")
+            case CallBegin(index, name, own_id):
+                call = ToolCallDelta(index, FunctionDelta("", name), own_id or call_id(self._format), "function")
             case CallArguments(index, text):
                 call = ToolCallDelta(index, FunctionDelta(text))
         return DeltaObject(tool_calls=[call])
@@ -54,7 +54,7 @@ class CallReader:
     def _call(self, begin: CallBegin, pieces: Sequence[Piece]) -> ToolCallObject:
         own = (piece for piece in pieces if isinstance(piece, CallArguments) and piece.index == begin.index)
         arguments = "".join(piece.text for piece in own)
-        return ToolCallObject(call_id(self._format), FunctionObject(begin.name, arguments))
+        return ToolCallObject(begin.call_id or call_id(self._format), FunctionObject(begin.name, arguments))
 
 
 def call_id(form: FormatName) -> str:

@@ -129,6 +129,8 @@ class _Rules:
         rules = [_marker("opening", form.opening)]
         if isinstance(form.arguments, Marker):
             rules.append(_marker("marker", form.arguments))
+        if form.call_id is not None:
+            rules += [_marker("id_marker", form.call_id), "id: /[A-Za-z0-9]{9}/"]
         before = f'" "? {_literal(form.before)} ' if form.before else ""
         after = f" {_literal(form.after)}" if form.after else ""
         if form.between is None:
@@ -138,7 +140,8 @@ class _Rules:
     def call(self, index: int, name: str) -> str:
         form = self._form
         if isinstance(form.arguments, Marker):
-            return f"call_{index}: {_literal(name)} marker args_{index}"
+            call_id = "(id_marker id)? " if form.call_id is not None else ""
+            return f"call_{index}: {_literal(name)} {call_id}marker args_{index}"
         spaces = _SPACES if form.is_bare else " ?"
         kind = f'("type"{spaces}:{spaces}"function"{spaces},{spaces})?' if form.is_bare else ""
         start = f"{spaces if form.is_bare else ''}\\{{{spaces if form.is_bare else ''}{kind}"
@@ -150,12 +153,8 @@ class _Rules:
 
 
 def _format(fields: Mapping[str, Any]) -> CallFormat:
-    opening, arguments = fields["opening"], fields["arguments"]
-    marked = {
-        "opening": Marker(**opening),
-        "arguments": arguments if isinstance(arguments, str) else Marker(**arguments),
-    }
-    return CallFormat(**{**fields, **marked})
+    markers = {name: Marker(**value) for name, value in fields.items() if isinstance(value, dict)}
+    return CallFormat(**{**fields, **markers})
 
 
 def _marker(name: str, marker: Marker) -> str:

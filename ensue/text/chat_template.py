@@ -18,7 +18,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ensue.errors import InvalidRequest, ModelError
-from ensue.text.template_forms import PROBED_ARGUMENTS, forms, probed_conversation
+from ensue.text.template_forms import PROBED_ARGUMENTS, PROBED_NAME, forms, probed_conversation
 
 SHOWN_REASON = range(8, 201)  # characters of a template's own words: fewer say nothing, more are no sentence
 _TEXT_TESTS = ("string", "iterable", "sequence", "mapping")
@@ -87,6 +87,11 @@ def _is_content(node: nodes.Node) -> bool:
     return False
 
 
+def _shows_object(text: str) -> bool:
+    """Whether the probed arguments stand in a text, and not as Python writes them."""
+    return all(name in text for name in PROBED_ARGUMENTS) and str(PROBED_ARGUMENTS) not in text
+
+
 def _unfiltered(node: nodes.Node) -> nodes.Node:
     while isinstance(node, nodes.Filter) and node.node is not None:
         node = node.node
@@ -116,8 +121,12 @@ class ChatTemplate:
         # Contents that are lists of parts, as it goes through them; where it does, texts only if it asks for the kind.
         self.reads_parts = _reads_parts(tree)
         self.reads_texts = not self.reads_parts or any(test.name in _TEXT_TESTS for test in tree.find_all(nodes.Test))
+        as_object, as_text = self._probed(PROBED_ARGUMENTS), self._probed(json.dumps(PROBED_ARGUMENTS))
         # The arguments of past calls: it writes them out as they are, so they must be JSON already.
-        self.reads_arguments_as_text = "tool_calls" in source and self._wants_arguments_as_text()
+        self.reads_arguments_as_text = not _shows_object(as_object) and json.dumps(PROBED_ARGUMENTS) in as_text
+        # A conversation with a past call, "" where it fails at one or leaves it out.
+        shown = as_text if self.reads_arguments_as_text else as_object
+        self.past_call = shown if PROBED_NAME in shown else ""
 
     def render(
         self,
@@ -150,15 +159,10 @@ class ChatTemplate:
             raise InvalidRequest("The chat template doesn't show the end of the final message.", param="messages")
         return prompt if rest.startswith(" ") else prompt.rstrip()
 
-    def _wants_arguments_as_text(self) -> bool:
-        """Whether it shows a text as it is, and an object not at all or as Python writes it."""
-        shown = self._probed(PROBED_ARGUMENTS)
-        if next(iter(PROBED_ARGUMENTS)) in shown and str(PROBED_ARGUMENTS) not in shown:
-            return False
-        text = json.dumps(PROBED_ARGUMENTS)
-        return text in self._probed(text)
-
     def _probed(self, arguments: Any) -> str:
+        """A conversation with a past call; "" where the template knows none."""
+        if "tool_calls" not in self.source:
+            return ""
         try:
             return self.render(probed_conversation(arguments))
         except InvalidRequest:

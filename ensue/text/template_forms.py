@@ -12,8 +12,8 @@ from typing import Any
 Objects = Sequence[Mapping[str, Any]]
 
 # A past call for which templates differ, too: most write its arguments as JSON, some take them for a text that is JSON.
-PROBED_ARGUMENTS = {"probe": "value"}
-_PROBED_CALL = {"id": "probed123", "type": "function", "function": {"name": "probed"}}
+PROBED_NAME, PROBED_ARGUMENTS = "probed", {"key_of_probe": "value"}
+PROBED_ID = "id0123456"  # nine letters and digits, as Mistral's templates want them
 
 
 def forms(messages: Objects, tools: Objects | None) -> Iterator[tuple[Objects, Objects | None]]:
@@ -30,11 +30,11 @@ def forms(messages: Objects, tools: Objects | None) -> Iterator[tuple[Objects, O
 
 def probed_conversation(arguments: Any) -> Objects:
     """A conversation with a past call."""
-    call = {**_PROBED_CALL, "function": {"name": "probed", "arguments": arguments}}
+    call = {"id": PROBED_ID, "type": "function", "function": {"name": PROBED_NAME, "arguments": arguments}}
     return [
         {"role": "user", "content": "user"},
         {"role": "assistant", "content": None, "tool_calls": [call]},
-        {"role": "tool", "content": "result", "name": "probed", "tool_call_id": _PROBED_CALL["id"]},
+        {"role": "tool", "content": "result", "name": PROBED_NAME, "tool_call_id": PROBED_ID},
     ]
 
 

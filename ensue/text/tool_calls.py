@@ -35,6 +35,7 @@ class CallBegin:
 
     index: int
     name: str
+    call_id: str | None = None  # where the model gives one
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +109,12 @@ class ToolCallParser:
             self._pieces.append(Content(shown.lstrip(_SPACES) if self._is_after_call else shown))
         self._is_after_call = False
 
-    def _begin(self, name: str) -> Take:
+    def _begin(self, name: str, call_id: str | None = None) -> Take:
         """Tell of a call; returns what takes its arguments."""
         index = self.num_calls
         self.num_calls += 1
         self._spaces, self._unsure, self._is_after_call = "", None, True
-        self._pieces.append(CallBegin(index, name))
+        self._pieces.append(CallBegin(index, name, call_id))
         return lambda text: self._pieces.append(CallArguments(index, text))
 
     # ---- the answer
@@ -190,8 +191,16 @@ class ToolCallParser:
             yield from self._object(is_bare=self._unsure is not None and self._unsure[0] == "")
             return
         name = yield from self._word(_NAME)
+        call_id = yield from self._call_id()
         yield from self._expect(marker.text)
-        yield from self._value(self._begin(name))
+        yield from self._value(self._begin(name, call_id))
+
+    def _call_id(self) -> Generator[None, None, str | None]:
+        marker = self._format.call_id
+        if marker is None or not (yield from self._begins_with(marker.text)):
+            return None
+        self._advance(self._at + len(marker.text))
+        return (yield from self._word(_NAME))
 
     def _object(self, *, is_bare: bool) -> Generator[None, None, None]:
         """An object with a name and arguments, in any order; its other members are skipped.

@@ -19,7 +19,7 @@ from ensue.request import CompiledGrammar
 from ensue.text.tool_calls import ToolCallParser
 from ensue.tools import CallFormat, Marker, Tool
 from tests.guided import walk
-from tests.text.test_tool_calls import HERMES, LATER_MISTRAL, LLAMA, MISTRAL, joined
+from tests.text.test_tool_calls import HERMES, LATER_MISTRAL, LLAMA, MISTRAL, WITH_IDS, joined
 
 SPECIAL = ("[TOOL_CALLS]", "[ARGS]", "<|python_tag|>", "<tool_call>")
 FIRST_ID = len(walk.vocabulary().tokens)
@@ -205,6 +205,12 @@ def test_a_bad_schema_of_an_answer_is_refused_at_its_place(is_forced: bool) -> N
     with pytest.raises(InvalidGrammar) as caught:
         compiled(HERMES, is_forced=is_forced, answer=Constraint.of_schema({"items": {"$dynamicRef": "#"}}))
     assert caught.value.param == "answer.items.$dynamicRef"
+
+
+def test_a_call_may_have_an_id_of_nine_characters() -> None:
+    grammar = compiled(WITH_IDS, is_forced=True)
+    for call_id, is_allowed in (("", True), ("[CALL_ID]abc123XYZ", True), ("[CALL_ID]abc", False)):
+        assert allows(grammar, f"[TOOL_CALLS]get-all{call_id}[ARGS]{{}}", WITH_IDS) is is_allowed
 
 
 @pytest.mark.parametrize("form", list(map(special, PLAIN)), ids=NAMES[4:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from ensue.tools import CallFormat, Marker
 TOKENIZER = Tokenizer.from_folder(Path(ensue.tiny.__file__).parent)
 HERMES, LLAMA, MISTRAL = (call_format(name, TOKENIZER) for name in ("hermes", "llama3", "mistral"))
 LATER_MISTRAL = CallFormat("mistral", Marker("[TOOL_CALLS]"), Marker("[ARGS]"))
+WITH_IDS = replace(LATER_MISTRAL, call_id=Marker("[CALL_ID]"))
 FORMATS = [HERMES, LLAMA, MISTRAL, LATER_MISTRAL]
 
 F = ("f", '{"a": "}\\"]{", "b": [1, {}]}')
@@ -42,7 +44,7 @@ def joined(pieces: list[Piece]) -> tuple[str, list[tuple[str, str]]]:
         match piece:
             case Content(text):
                 content += text
-            case CallBegin(index, name):
+            case CallBegin(index, name, _):
                 assert index == len(calls)
                 calls.append((name, ""))
             case CallArguments(index, text):
@@ -121,6 +123,16 @@ def test_arguments_come_as_soon_as_they_are_there() -> None:
     assert (parser.flush(), parser.num_calls) == ([], 1)
 
 
+def test_a_call_may_bring_its_id() -> None:
+    text = "[TOOL_CALLS]f[CALL_ID]abc123XYZ[ARGS]{}[TOOL_CALLS]g[ARGS]{}"
+    for parts in ([text], text):
+        parser = ToolCallParser(WITH_IDS)
+        pieces = [piece for part in parts for piece in parser.feed(part)] + parser.flush()
+        begins = [piece for piece in pieces if isinstance(piece, CallBegin)]
+        assert begins == [CallBegin(0, "f", "abc123XYZ"), CallBegin(1, "g")]
+        assert joined(pieces) == ("", [("f", "{}"), ("g", "{}")])
+
+
 def test_where_only_calls_may_come_nothing_else_is_shown() -> None:
     assert read(HERMES, "<tool_c", has_text=False) == ("", [])
     assert read(HERMES, f"x <tool_call>{written(HERMES, *G)}</tool_call> y", has_text=False) == ("", [G])
@@ -137,11 +149,20 @@ def test_where_an_answer_is_either_text_or_calls_a_text_may_hold_anything(form: 
     assert joined([piece for part in call for piece in parser.feed(part)] + parser.flush()) == ONE
 
 
-ALPHABET = (*'{}[]":,;\\ \na', "<tool_call>", "</tool_call>", "<|python_tag|>", "[TOOL_CALLS]", "[ARGS]", "f")
+ALPHABET = (
+    *'{}[]":,;\\ \na',
+    "<tool_call>",
+    "</tool_call>",
+    "<|python_tag|>",
+    "[TOOL_CALLS]",
+    "[ARGS]",
+    "[CALL_ID]",
+    "f",
+)
 CHUNKS = (*ALPHABET, '{"name": "f", "arguments": ', '"parameters"', "{}", '"x"', "<tool", "_call>")
 
 
-@given(st.sampled_from(FORMATS), st.lists(st.sampled_from(CHUNKS), max_size=14).map("".join), st.data())
+@given(st.sampled_from([*FORMATS, WITH_IDS]), st.lists(st.sampled_from(CHUNKS), max_size=14).map("".join), st.data())
 def test_what_comes_out_does_not_depend_on_the_cuts(form: CallFormat, text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=5)))
     parts = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]

@@ -44,6 +44,29 @@ def test_a_format_is_recognised(source: str, special: tuple[str, ...], name: str
     assert (support.format.name, support.is_known) == (name, is_known)
 
 
+PAST = "{{ tools }}{% for m in messages %}{% for call in m.tool_calls %}%s{% endfor %}{% endfor %}"
+OBJECT = '{"name": "{{ call.function.name }}", "%s": {{ call.function.arguments | tojson }}}'
+
+
+@pytest.mark.parametrize(
+    ("shown", "name"),
+    [
+        ("<tool_call>\n" + OBJECT % "arguments" + "</tool_call>", "hermes"),
+        ("<tool_call><invoke {{ call.function.name }} arguments></tool_call>", None),
+        ("<tool_calls>[" + OBJECT % "arguments" + "] {# <tool_call> #}", None),
+        ("[TOOL_CALLS] [" + OBJECT % "arguments" + "]", "mistral"),
+        ("[TOOL_CALLS]{{ call.function.name }}[CALL_ID]{{ call.id }}[ARGS]{{ call.function.arguments }}", "mistral"),
+        ("[TOOL_CALLS]call {{ call.function.name }}", None),
+        (OBJECT % "parameters", "llama3"),
+        ('{"tool_name": "{{ call.function.name }}", "parameters": {{ call.function.arguments | tojson }}}', None),
+    ],
+)
+def test_how_a_past_call_is_shown_tells_formats_apart(shown: str, name: str | None) -> None:
+    tokenizer = tokenizer_with("<|python_tag|>")
+    support = tool_support(ChatTemplate(PAST.replace("%s", shown), {}), tokenizer, None)
+    assert (support.format.name, support.is_known) == (name or "hermes", name is not None)
+
+
 def test_settings_go_before_what_is_recognised() -> None:
     support = tool_support(ChatTemplate(CODER, {}), TINY, "llama3")
     assert (support.format.name, support.is_known) == ("llama3", True)
@@ -54,6 +77,9 @@ def test_markers_are_special_tokens_where_the_model_has_them() -> None:
     form = call_format("mistral", tokenizer)
     assert form.opening == Marker("[TOOL_CALLS]", tokenizer.token_id("[TOOL_CALLS]"))
     assert form.arguments == Marker("[ARGS]", tokenizer.token_id("[ARGS]"))
+    assert form.call_id is None
+    with_ids = call_format("mistral", tokenizer_with("[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"))
+    assert with_ids.markers == (with_ids.opening, with_ids.call_id, with_ids.arguments)
     assert call_format("mistral", TINY).opening == Marker("[TOOL_CALLS]")
 
 
