@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import Any
@@ -14,12 +15,15 @@ from ensue.config import ServerConfig
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
+_JSON = json.JSONEncoder(default=repr)  # kept: json.dumps makes one a line
+
+
 def set_up_logging(server: ServerConfig) -> None:
     """To be called once a process, before anything logs."""
     is_console = server.log_format == "console" or (server.log_format == "auto" and sys.stderr.isatty())
     level = getattr(logging, server.log_level.upper())
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    renderer = plain if is_console else structlog.processors.JSONRenderer()
+    renderer = plain if is_console else structlog.processors.JSONRenderer(lambda line, **_: _JSON.encode(line))
     exceptions = [] if is_console else [_TRACEBACKS]
     common: list[Any] = [
         structlog.contextvars.merge_contextvars,

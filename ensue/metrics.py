@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -78,7 +79,7 @@ class _Histogram(Histogram):
     """One that takes many values at once: what costs is done once a bucket, not once a value."""
 
     def observe_all(self, values: Sequence[float]) -> None:
-        for bucket, num_values in Counts(bisect_left(self._upper_bounds, value) for value in values).items():
+        for bucket, num_values in Counts(map(functools.partial(bisect_left, self._upper_bounds), values)).items():
             self._buckets[bucket].inc(num_values)
         self._sum.inc(sum(values))
 
@@ -97,6 +98,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._metrics = {metric.name: self._make(metric) for metric in TABLE}
+        self._child = functools.cache(self._find_child)
         self._prover_totals: dict[str, dict[str, int]] = {}
         self._engine_totals: dict[str, EngineStats] = {}
         self._ledger_totals: dict[str, int] = {}
@@ -110,32 +112,35 @@ class Metrics:
             metric.name, metric.help, metric.labels, namespace="ensue", registry=self._registry, **more
         )
 
+    def _find_child(self, name: str, *labels: str) -> Any:
+        return self._metrics[name].labels(*labels)
+
     def request_ended(self, model: str, endpoint: str, status: int, seconds: float) -> None:
         """Count an answered request; `seconds` from its arrival to its last byte."""
-        self._metrics["requests_total"].labels(model, endpoint, str(status)).inc()
-        self._metrics["request_seconds"].labels(model).observe(seconds)
+        self._child("requests_total", model, endpoint, str(status)).inc()
+        self._child("request_seconds", model).observe(seconds)
 
     def limit_refused(self, limit: str) -> None:
         """Count a request that a limit refused, by the limit's name."""
-        self._metrics["limit_refusals_total"].labels(limit).inc()
+        self._child("limit_refusals_total", limit).inc()
 
     def choice_ended(self, model: str, finish_reason: str) -> None:
         """Count a choice by why it ended."""
-        self._metrics["choices_total"].labels(model, finish_reason).inc()
+        self._child("choices_total", model, finish_reason).inc()
 
     def used(self, model: str, usage: Usage) -> None:
         """Count the tokens of a request."""
-        self._metrics["prompt_tokens_total"].labels(model).inc(usage.prompt_tokens)
-        self._metrics["completion_tokens_total"].labels(model).inc(usage.completion_tokens)
-        self._metrics["cached_tokens_total"].labels(model).inc(usage.cached_tokens)
+        self._child("prompt_tokens_total", model).inc(usage.prompt_tokens)
+        self._child("completion_tokens_total", model).inc(usage.completion_tokens)
+        self._child("cached_tokens_total", model).inc(usage.cached_tokens)
 
     def first_token(self, model: str, seconds: float) -> None:
         """Record the time from a request's arrival to its first token."""
-        self._metrics["time_to_first_token_seconds"].labels(model).observe(seconds)
+        self._child("time_to_first_token_seconds", model).observe(seconds)
 
     def next_tokens(self, model: str, seconds: Sequence[float]) -> None:
         """Record times between two tokens of a choice."""
-        self._metrics["inter_token_seconds"].labels(model).observe_all(seconds)
+        self._child("inter_token_seconds", model).observe_all(seconds)
 
     def observe_engine(self, model: str, stats: EngineStats, is_ready: bool) -> None:
         """Take over what the engine says of itself; called before the metrics are shown."""

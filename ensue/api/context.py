@@ -6,11 +6,11 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ensue.api.disconnect import ClientDisconnected
@@ -23,7 +23,10 @@ OPENAI_VERSION = "2020-10-01"  # the only version there is
 CLIENT_CLOSED = 499  # how the log calls an answer that nobody waited for
 MAX_SHOWN_PATH = 64
 METERED = "/v1/"  # requests to these routes are counted
+_ALWAYS = ((b"openai-version", OPENAI_VERSION.encode()), (b"x-content-type-options", b"nosniff"))
 _LABEL = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+RawHeader = tuple[bytes, bytes]
 
 log = structlog.get_logger("ensue.access")
 
@@ -87,12 +90,12 @@ class ContextMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 context.status = message["status"]
-                _add_headers(MutableHeaders(scope=message), context)
+                message["headers"] = _with_ours(message["headers"], context)
             await send(message)
 
+        structlog.contextvars.bind_contextvars(request_id=context.header)  # of this task, which ends with the request
         try:
-            with structlog.contextvars.bound_contextvars(request_id=context.header):
-                await self._guarded(scope, receive, send_with_headers)
+            await self._guarded(scope, receive, send_with_headers)
         finally:
             _write_line(scope, context)
             self._count(scope, context)
@@ -122,13 +125,20 @@ class ContextMiddleware:
             self._metrics.request_ended(context.model, path, context.status, context.elapsed_ms / 1000)
 
 
-def _add_headers(headers: MutableHeaders, context: RequestContext) -> None:
-    headers["x-request-id"] = context.header
-    headers["openai-processing-ms"] = str(round(context.elapsed_ms))
-    headers["openai-version"] = OPENAI_VERSION
-    headers["x-content-type-options"] = "nosniff"
-    for name, value in context.answer_headers.items():
-        headers.setdefault(name, value)  # an error may know better
+def _with_ours(headers: Iterable[RawHeader], context: RequestContext) -> list[RawHeader]:
+    """
+    Args:
+        headers: of an answer; an error may know better than what its request was promised.
+    """
+    own = list(headers)
+    if context.answer_headers:
+        names = {name for name, _ in own}
+        promised = ((name.encode("latin-1"), value.encode("latin-1")) for name, value in context.answer_headers.items())
+        own += [header for header in promised if header[0] not in names]
+    own.append((b"x-request-id", context.header.encode()))
+    own.append((b"openai-processing-ms", b"%d" % round(context.elapsed_ms)))
+    own += _ALWAYS
+    return own
 
 
 def _write_line(scope: Scope, context: RequestContext) -> None:

@@ -275,9 +275,8 @@ def parse_body(body: type[T], raw: Mapping[str, Any]) -> T:
         InvalidRequest: a bad value.
     """
     known = declared(body)
-    return body(
-        **{name: f.metadata["kind"].parse(raw[name], name) for name, f in known.items() if raw.get(name) is not None}
-    )
+    given = ((name, value) for name, value in raw.items() if value is not None and name in known)
+    return body(**{name: known[name].metadata["kind"].parse(value, name) for name, value in given})
 
 
 def asks_for_nothing(value: Any, neutral: Collection[Any]) -> bool:

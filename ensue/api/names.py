@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
-from typing import Any, Literal
+import functools
+from collections.abc import Collection, Hashable, Mapping
+from typing import Any, Literal, cast
 
 from ensue.api.bodies import STREAM_OPTIONS, Body, GenerationBody
 from ensue.api.fields import asks_for_nothing, declared, is_set
@@ -22,7 +23,13 @@ def served(body: type[Body]) -> frozenset[str]:
 
 def known(body: type[Body]) -> frozenset[str]:
     """The names that a body may have."""
-    return served(body) | body.unserved.keys() | {*body.without_effect}
+    return _known(cast(Hashable, body))
+
+
+@functools.cache
+def _known(body: Any) -> frozenset[str]:
+    names: frozenset[str] = served(body) | body.unserved.keys() | {*body.without_effect}
+    return names
 
 
 def judge_names(body: type[Body], value: Mapping[str, Any], unknown: Policy) -> list[str]:
@@ -52,7 +59,7 @@ def refuse_unsupported(body: GenerationBody, unsupported: Collection[str]) -> No
     Raises:
         UnsupportedParameter: one of them asks for something.
     """
-    names = served(type(body))
+    names = declared(type(body))
     for name in unsupported:
         if name in names and is_set(body, name) and not (name == "best_of" and body.best_of == body.n):
             raise UnsupportedParameter(f"The engine behind this model does not support {name}.", param=name)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from ensue.api.bodies import Body, ChatBody, CompletionBody, ConversationFields, GenerationBody
 from ensue.api.bounds import check_bounds, check_counts, num_sequences

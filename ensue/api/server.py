@@ -26,6 +26,7 @@ from ensue.tls import load_certificate, server_context
 
 KEEP_ALIVE_S = 75
 LAST_WORDS_S = 2.0  # for what has yet to be written once the engines are at rest, and again for streams that were cut
+YOUNG_OBJECTS = 10_000  # until they are looked through: a request makes some hundreds, most of which are gone by then
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger("ensue.api")
@@ -72,6 +73,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()  # what is there by now stays: no collection need look at it again
+        gc.set_threshold(YOUNG_OBJECTS)
         self._on_started()
 
     @contextlib.contextmanager
