@@ -2,8 +2,10 @@
 
     python -m benchmarks.soak --requests 20000
 
-Whole answers, streams, chats, guided and refused requests, and clients that leave in the middle. Figures are taken
-after a tenth of the traffic and at its end, so that what grows with every request shows.
+Whole answers, streams, chats, guided and refused requests, and clients that leave in the middle. A worker's memory
+grows until each block of its cache was written to once, and until its library has compiled the matrix products of each
+number of rows; so requests that do both come first. Figures are taken then, and after a tenth, half and all of the
+traffic: what grows with every request shows between the last two, and is printed by 1,000 requests.
 """
 
 from __future__ import annotations
@@ -37,8 +39,17 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "leaves": ("/v1/completions", {"prompt": "He ran", "max_tokens": 200, "stream": True, "ignore_eos": True}),
     "chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 12}),
     "guided": ("/v1/completions", {"prompt": "x", "guided_json": SCHEMA, "max_tokens": 24, "temperature": 1}),
+    "unique": ("/v1/completions", {"prompt": "x", "guided_regex": "[a-z]{3} NUMBER", "max_tokens": 24}),
     "refused": ("/v1/completions", {"prompt": "x", "n": 1000}),
 }
+
+
+JSON = {"content-type": "application/json"}
+BLOCK_SIZE = 64
+MAX_ROWS = 256  # of a step: `max_num_batched_tokens`
+LONG = 1000  # tokens of a prompt
+PARTS = {"a tenth": 0.1, "half": 0.5, "all": 1.0}
+OPTIONS = ("--port", "0", "--log-level", "error", "--guided-cache-bytes", "1MiB")
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ class Figures:
     num_files: dict[str, int]  # open, by process
     num_blocks: float  # of the cache, held by running sequences
     num_rows: int  # of the ledger
+    num_open_rows: int
 
 
 class Soak:
@@ -63,10 +75,18 @@ class Soak:
         self._random = random.Random(0)
         self.statuses = Counter[str]()
 
-    async def run(self, num_requests: int) -> None:
-        left = iter(range(num_requests))
-        headers = {"authorization": f"Bearer {self._key}"}
-        async with AsyncClient(base_url=self._url, headers=headers, timeout=120) as client:
+    async def touch(self) -> None:
+        """Write to all blocks, and let a step have each number of rows."""
+        async with self._client() as client:
+            num_blocks = _gauge((await client.get("/metrics")).text, "kv_blocks")
+            num_long = int(num_blocks * BLOCK_SIZE / LONG) + 1
+            for length in [*range(1, MAX_ROWS + 1), *[LONG] * num_long]:
+                prompt = [self._random.randrange(300) for _ in range(length)]
+                await client.post("/v1/completions", json={"prompt": prompt, "max_tokens": 1})
+
+    async def run(self, numbers: range) -> None:
+        left = iter(numbers)
+        async with self._client() as client:
 
             async def ask_on() -> None:
                 for number in left:
@@ -74,11 +94,15 @@ class Soak:
 
             await asyncio.gather(*(ask_on() for _ in range(self._concurrency)))
 
+    def _client(self) -> AsyncClient:
+        return AsyncClient(base_url=self._url, headers={"authorization": f"Bearer {self._key}"}, timeout=120)
+
     async def _ask(self, client: AsyncClient, number: int) -> None:
         kind = self._random.choice(list(KINDS))
         path, body = KINDS[kind]
+        content = json.dumps(body | {"seed": number}).replace("NUMBER", str(number))
         try:
-            async with client.stream("POST", path, json=body | {"seed": number}) as response:
+            async with client.stream("POST", path, content=content, headers=JSON) as response:
                 self.statuses[f"{kind} {response.status_code}"] += 1
                 async for _ in response.aiter_raw():
                     if kind == "leaves":
@@ -100,12 +124,14 @@ class Soak:
             {role: _resident_mib(pid) for role, pid in pids.items()},
             {role: _num_files(pid) for role, pid in pids.items()},
             _gauge(text, "kv_blocks_used"),
-            self._num_rows(),
+            *self._num_rows(),
         )
 
-    def _num_rows(self) -> int:
+    def _num_rows(self) -> tuple[int, int]:
+        """All, and those that are not settled."""
         with closing(sqlite3.connect(f"file:{self._data_dir}/ensue.db?mode=ro", uri=True)) as database:
-            return int(database.execute("SELECT count(*) FROM ledger").fetchone()[0])
+            num_rows, num_settled = database.execute("SELECT count(*), count(settled_at) FROM ledger").fetchone()
+            return num_rows, num_rows - num_settled
 
 
 def _gauge(text: str, name: str) -> float:
@@ -136,23 +162,27 @@ def _resident_mib(pid: int) -> float:
 
 
 def _print(name: str, figures: Figures) -> None:
-    memory = ", ".join(f"{role} {mib:.0f} MiB" for role, mib in sorted(figures.memory_mib.items()))
+    memory = ", ".join(f"{role} {mib:.1f} MiB" for role, mib in sorted(figures.memory_mib.items()))
     files = ", ".join(f"{role} {count}" for role, count in sorted(figures.num_files.items()))
-    print(f"{name:>12}: memory {memory}; files {files}; blocks held {figures.num_blocks:.0f}; rows {figures.num_rows}")
+    rows = f"rows {figures.num_rows}, {figures.num_open_rows} of them open"
+    print(f"{name:>12}: memory {memory}; files {files}; blocks held {figures.num_blocks:.0f}; {rows}", flush=True)
 
 
 async def soak(url: str, data_dir: Path, pid: int, num_requests: int, concurrency: int) -> None:
-    running, begun = Soak(url, data_dir, pid, concurrency), time.monotonic()
-    await running.run(num_requests // 10)
-    first = await running.figures()
-    _print("a tenth", first)
-    await running.run(num_requests - num_requests // 10)
-    last = await running.figures()
-    _print("all", last)
-    growth = {role: last.memory_mib[role] - mib for role, mib in first.memory_mib.items()}
-    print(f"{num_requests} requests in {time.monotonic() - begun:.0f} s; growth since the tenth, MiB: "
-          + json.dumps({role: round(mib, 1) for role, mib in growth.items()}))  # fmt: skip
-    print("answers: " + ", ".join(f"{name} × {count}" for name, count in sorted(running.statuses.items())))
+    running, begun, done = Soak(url, data_dir, pid, concurrency), time.monotonic(), 0
+    await running.touch()
+    taken = [await running.figures()]
+    _print("touched", taken[0])
+    for name, part in PARTS.items():
+        await running.run(range(done, done := int(num_requests * part)))
+        taken.append(await running.figures())
+        _print(name, taken[-1])
+    half, last = taken[-2:]
+    print(f"{num_requests} requests in {time.monotonic() - begun:.0f} s: "
+          + ", ".join(f"{name} × {count}" for name, count in sorted(running.statuses.items())))  # fmt: skip
+    growth = {role: (last.memory_mib[role] - mib) / (num_requests / 2000) for role, mib in half.memory_mib.items()}
+    shown = ", ".join(f"{role} {mib:.2f}" for role, mib in sorted(growth.items()))
+    print(f"growth in the second half, MiB by 1,000 requests: {shown}")
 
 
 def main() -> None:
@@ -161,7 +191,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=16)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "ensue", "serve", "--port", "0", "--data-dir", folder, "--log-level", "error"]
+        command = [sys.executable, "-m", "ensue", "serve", "--data-dir", folder, *OPTIONS]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
