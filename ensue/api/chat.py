@@ -29,8 +29,8 @@ from ensue.guided.tool_grammar import ToolUse
 from ensue.served_models import ServedModel
 from ensue.service.choice import ChoiceDelta, joined
 from ensue.service.completion import FinishedChoice
-from ensue.service.conversation import text_of
 from ensue.service.logprobs import TokenLogprob
+from ensue.service.message_text import text_of
 from ensue.service.request import CompletionRequest
 
 
@@ -169,7 +169,7 @@ def _text_choice(index: int, text: str) -> ChatChunkChoice:
 def _echoed(body: ChatBody) -> str:
     """The final message, where the answer goes on in its role."""
     final = (body.messages or ({},))[-1]
-    return text_of(final.get("content") or "") if body.echo and final.get("role") == "assistant" else ""
+    return text_of(final.get("content")) if body.echo and final.get("role") == "assistant" else ""
 
 
 def _of_prompt(usage: ShownUsage) -> ShownUsage:

@@ -7,16 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ensue.service.message_text import text_of
 from ensue.service.tool_prompt import calls_as_text, result_as_text, with_tools
 from ensue.text.chat_template import ChatTemplate
 from ensue.tools import Tool
 
 Message = Mapping[str, Any]
-
-
-def text_of(content: str | Sequence[Mapping[str, str]]) -> str:
-    """A content as one text: its parts on lines of their own."""
-    return content if isinstance(content, str) else "\n".join(part["text"] for part in content)
 
 
 def _with_text(call: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -42,12 +38,11 @@ class Conversation:
         Raises:
             InvalidRequest: the template refuses these messages.
         """
-        messages = [self._as_read(message) for message in self.messages]
-        tools = [tool.shown for tool in self.tools]
+        messages, tools = self.messages, [tool.shown for tool in self.tools]
         if tools and not self.template.reads_tools:
-            messages = with_tools(messages, tools)
+            messages = with_tools(messages, tools, takes_system=self.template.takes_system)
         return self.template.render(
-            messages,
+            [self._as_read(message) for message in messages],
             tools=tools or None,
             add_generation_prompt=self.add_generation_prompt,
             continue_final_message=self.continue_final_message,
@@ -57,17 +52,17 @@ class Conversation:
     def _as_read(self, message: Message) -> Message:
         """A message in the words that the template knows."""
         source = self.template.source
-        if not self._takes(message["content"]):
-            message = {**message, "content": self._content(message["content"])}
         if message["role"] == "developer" and "developer" not in source:  # OpenAI's later word for `system`
-            return {**message, "role": "system"}
-        if "tool_calls" in message and "tool_calls" not in source:
-            return calls_as_text(message)
-        if "tool_calls" in message and self.template.reads_arguments_as_text:
-            return {**message, "tool_calls": [_with_text(call) for call in message["tool_calls"]]}
-        if message["role"] == "tool" and "tool" not in source:
-            return result_as_text(message)
-        return message
+            message = {**message, "role": "system"}
+        elif message["role"] == "tool" and "tool" not in source:
+            message = result_as_text(message)
+        elif "tool_calls" in message and "tool_calls" not in source:
+            message = calls_as_text(message)
+        elif "tool_calls" in message and self.template.reads_arguments_as_text:
+            message = {**message, "tool_calls": [_with_text(call) for call in message["tool_calls"]]}
+        if self._takes(message["content"]):
+            return message
+        return {**message, "content": self._content(message["content"])}
 
     def _takes(self, content: str | list[dict[str, str]] | None) -> bool:
         if content is None:

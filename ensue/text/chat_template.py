@@ -18,7 +18,14 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ensue.errors import InvalidRequest, ModelError
-from ensue.text.template_forms import PROBED_ARGUMENTS, PROBED_NAME, forms, probed_conversation
+from ensue.text.template_forms import (
+    PROBED_ARGUMENTS,
+    PROBED_NAME,
+    PROBED_PARTS,
+    PROBED_TEXT,
+    forms,
+    probed_conversation,
+)
 
 SHOWN_REASON = range(8, 201)  # characters of a template's own words: fewer say nothing, more are no sentence
 _TEXT_TESTS = ("string", "iterable", "sequence", "mapping")
@@ -119,8 +126,9 @@ class ChatTemplate:
             raise ModelError(f"The chat template is not valid: {error}.") from None
         self.reads_tools = "tools" in meta.find_undeclared_variables(tree)
         # Contents that are lists of parts, as it goes through them; where it does, texts only if it asks for the kind.
-        self.reads_parts = _reads_parts(tree)
+        self.reads_parts = _reads_parts(tree) and (self._takes(PROBED_PARTS) or not self._takes(PROBED_TEXT))
         self.reads_texts = not self.reads_parts or any(test.name in _TEXT_TESTS for test in tree.find_all(nodes.Test))
+        self.takes_system = self._takes(PROBED_TEXT, after_system=True) or not self._takes(PROBED_TEXT)
         as_object, as_text = self._probed(PROBED_ARGUMENTS), self._probed(json.dumps(PROBED_ARGUMENTS))
         # The arguments of past calls: it writes them out as they are, so they must be JSON already.
         self.reads_arguments_as_text = not _shows_object(as_object) and json.dumps(PROBED_ARGUMENTS) in as_text
@@ -158,6 +166,15 @@ class ChatTemplate:
         if not found or content.strip() not in prompt:
             raise InvalidRequest("The chat template doesn't show the end of the final message.", param="messages")
         return prompt if rest.startswith(" ") else prompt.rstrip()
+
+    def _takes(self, content: Any, *, after_system: bool = False) -> bool:
+        """Whether it doesn't refuse such a conversation."""
+        system = [{"role": "system", "content": content}] if after_system else []
+        try:
+            self.render([*system, {"role": "user", "content": content}])
+        except InvalidRequest:
+            return False
+        return True
 
     def _probed(self, arguments: Any) -> str:
         """A conversation with a past call; "" where the template knows none."""

@@ -13,6 +13,7 @@ Objects = Sequence[Mapping[str, Any]]
 
 # A past call for which templates differ, too: most write its arguments as JSON, some take them for a text that is JSON.
 PROBED_NAME, PROBED_ARGUMENTS = "probed", {"key_of_probe": "value"}
+PROBED_TEXT, PROBED_PARTS = "text", [{"type": "text", "text": "text"}]
 PROBED_ID = "id0123456"  # nine letters and digits, as Mistral's templates want them
 
 
