@@ -112,7 +112,7 @@ class ContextMiddleware:
                 raise
             await error_response(draining())(scope, receive, send)
         except Exception as error:
-            response = expected_response(error)
+            response = expected_response(error, scope)
             if response is None or context.status is not None:
                 log.exception("unexpected error")
             if context.status is not None:

@@ -6,6 +6,8 @@ import msgspec
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from ensue.api.protocol import ErrorDetail, ErrorObject
 from ensue.errors import (
@@ -62,15 +64,23 @@ def draining() -> Overloaded:
     return Overloaded("The server is shutting down.", code="draining", retry_after_s=DRAINING_RETRY_AFTER_S)
 
 
-def expected_response(error: Exception) -> Response | None:
+def expected_response(error: Exception, scope: Scope) -> Response | None:
     """The answer to one of our own errors or of the framework's; None: nobody expects this one."""
     if isinstance(error, RequestError):
         return error_response(error)
     if isinstance(error, HTTPException):
         response = error_response(from_status(error.status_code))
         response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            response.headers["allow"] = ", ".join(sorted(_methods(scope)))
         return response
     return None
+
+
+def _methods(scope: Scope) -> set[str]:
+    """That the path answers: the framework names those of the path's first route only."""
+    routes = [route for route in scope["app"].routes if route.matches(scope)[0] is not Match.NONE]
+    return {method for route in routes for method in route.methods}
 
 
 def from_status(status: int) -> RequestError:

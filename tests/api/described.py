@@ -50,10 +50,22 @@ class Description:
         described = self._resolved(operation["responses"][str(response.status_code)])
         self._check_headers(described["headers"], response)
         media_type = response.headers["content-type"].partition(";")[0]
-        self.check_value(described["content"][media_type]["schema"], _value(response, media_type))
+        schema = described["content"][media_type]["schema"]
+        if media_type == "text/event-stream":
+            self.check_stream(schema, response.text)
+        else:
+            self.check_value(schema, response.json() if media_type == "application/json" else response.text)
 
     def check_value(self, schema: Json, value: Any) -> None:
-        self.validator(schema.get("contentSchema", schema)).validate(value)
+        self.validator(schema).validate(value)
+
+    def check_stream(self, schema: Json, text: str) -> None:
+        """Each event, and the JSON in it."""
+        *events, rest = text.split("\n\n")
+        assert (events[-1], rest) == ("data: [DONE]", "")
+        _, news = schema["properties"]["data"]["anyOf"]
+        for event in events[:-1]:
+            self.check_value(news["contentSchema"], json.loads(event.removeprefix("data: ")))
 
     def validator(self, schema: Json) -> Draft202012Validator:
         name = json.dumps(schema)
@@ -88,21 +100,6 @@ async def description(app: FastAPI) -> Description:
 @functools.lru_cache(maxsize=16)
 def _description(content: bytes) -> Description:
     return Description(json.loads(content))
-
-
-def events_of(text: str) -> list[Any]:
-    """The events of a stream, `[DONE]` as it stands."""
-    lines = [part.removeprefix("data: ") for part in text.removesuffix("\n\n").split("\n\n")]
-    return [line if line == "[DONE]" else json.loads(line) for line in lines]
-
-
-def _value(response: httpx2.Response, media_type: str) -> Any:
-    match media_type:
-        case "application/json":
-            return response.json()
-        case "text/event-stream":
-            return events_of(response.text)
-    return response.text
 
 
 def _closed(schemas: Json) -> Json:

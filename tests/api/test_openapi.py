@@ -19,7 +19,7 @@ from ensue.api.tokenize import FOR_MESSAGES_ONLY
 from ensue.config import LimitsConfig, ServerConfig
 from ensue.store.keys import KeyStore
 from tests.api.conftest import Api, MakeApi
-from tests.api.described import Description, Json, events_of
+from tests.api.described import Description, Json
 
 PATHS: dict[type[Body], str] = {
     CompletionBody: "/v1/completions",
@@ -94,6 +94,11 @@ async def test_every_route_is_described_with_its_key_and_scope(full: Api) -> Non
     assert len({operation["operationId"] for operation in operations.values()}) == len(operations)
 
 
+async def test_another_method_is_told_those_of_all_routes_of_the_path(full: Api) -> None:
+    response = await full.client.put("/admin/keys/key_x")
+    assert (response.status_code, response.headers["allow"]) == (405, "DELETE, GET, PATCH")
+
+
 async def test_every_status_of_an_error_is_shown_with_an_example_of_each_class(api: Api) -> None:
     responses = (await described(api)).document["components"]["responses"]
     shown = {name for response in responses.values() for name in response["content"]["application/json"]["examples"]}
@@ -121,17 +126,16 @@ async def test_every_field_of_bodies_and_answers_has_a_description(full: Api) ->
 async def test_examples_fit_their_schemas(full: Api) -> None:
     description = await described(full)
     for _, _, operation in description.operations():
-        for content in contents(operation):
+        for media_type, content in contents(operation):
+            check = description.check_stream if media_type == "text/event-stream" else description.check_value
             for example in content.get("examples", {}).values():
-                is_stream = "contentSchema" in content["schema"]
-                value = events_of(example["value"]) if is_stream else example["value"]
-                description.check_value(content["schema"], value)
+                check(content["schema"], example["value"])
 
 
-def contents(operation: Json) -> Iterator[Json]:
-    yield from operation.get("requestBody", {}).get("content", {}).values()
+def contents(operation: Json) -> Iterator[tuple[str, Json]]:
+    yield from operation.get("requestBody", {}).get("content", {}).items()
     for response in operation["responses"].values():
-        yield from response.get("content", {}).values()
+        yield from response.get("content", {}).items()
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +40,9 @@ class Client:
 
     home: Path
 
-    def run(self, name: str, server: Server, *arguments: str, script: str = "client.py") -> None:
+    def run(
+        self, name: str, server: Server, *arguments: str, script: str = "client.py", key: str | None = None
+    ) -> None:
         """Its own checks; what it prints is shown where they fail."""
         report = self.home / "tried-to-reach"
         report.touch()
@@ -48,7 +52,7 @@ class Client:
             "HOME": str(self.home),
             "LLM_USER_PATH": str(self.home / "llm"),
             "LOOPBACK_REPORT": str(report),
-            "OPENAI_API_KEY": server.key,
+            "OPENAI_API_KEY": key or server.key,
         }
         command = [str(ENVIRONMENTS / name / "bin" / "python"), str(FOLDER / name / script), server.url, *arguments]
         result = subprocess.run(command, env=environ, cwd=self.home, capture_output=True, text=True, timeout=540)
@@ -74,7 +78,7 @@ def test_a_client_is_served(name: str, client: Client, server: Server) -> None:
 
 def test_every_client_is_tested() -> None:
     folders = {path.parent.name for path in FOLDER.glob("*/client.py")}
-    assert folders == {*WITH_BUNDLED_MODEL, "lm_eval"}
+    assert folders == {*WITH_BUNDLED_MODEL, "lm_eval", "schemathesis"}
 
 
 def test_openai_retries_what_may_be_retried(client: Client, tmp_path: Path) -> None:
@@ -94,3 +98,9 @@ def test_lm_eval_scores_as_its_own_backend(client: Client, tmp_path: Path) -> No
         shutil.copy(Path(ensue.tiny.__file__).parent / name, folder)
     with running_server(tmp_path, str(folder), "--dtype", "float32", *QUIET) as server:
         client.run("lm_eval", server, str(folder))
+
+
+def test_schemathesis_finds_no_answer_that_is_not_described(client: Client, server: Server) -> None:
+    options = ("--name", "all", "--admin", "--data-dir", str(server.data_dir), "--json")
+    made = subprocess.run([sys.executable, "-m", "ensue", "keys", "create", *options], capture_output=True, check=True)
+    client.run("schemathesis", server, key=json.loads(made.stdout)["key"])

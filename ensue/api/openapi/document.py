@@ -25,9 +25,9 @@ ABOUT = (
     "wrong, before an answer begins."
 )
 KEY = "An API key, or a token of the issuer that the server trusts"
-EVENTS_ARE = (
+EVENT_IS = (
     "One event for each piece of news: `data: `, compact JSON and two line feeds. The last one is `data: [DONE]`. What "
-    "fails after the first byte is an event with an error."
+    "fails after the first byte is an event with an error. Described is each event, as OpenAPI's itemSchema would."
 )
 PLAIN_ANSWERS: Mapping[type[Any], Schema] = {str: {"type": "string"}, dict: {"type": "object"}}
 IN_PATHS = {"model": "A served name or alias; it may have slashes", "key_id": "Id of an API key"}
@@ -110,20 +110,15 @@ def _success(spec: RouteSpec) -> Schema:
 
 def _content(spec: RouteSpec, media_type: str, answer: type[Any]) -> Schema:
     if media_type == EVENTS:
-        return {"schema": _events(answer), **_examples(ANSWERS, f"{spec.name}.events")}
+        return {"schema": _event(answer), **_examples(ANSWERS, f"{spec.name}.events")}
     schema = PLAIN_ANSWERS.get(answer) or ref(answer)
     return {"schema": schema, **(_examples(ANSWERS, spec.name) if media_type == JSON else {})}
 
 
-def _events(answer: type[Any]) -> Schema:
-    """A text whose events are these."""
-    one = {"anyOf": [ref(answer), ref(ErrorObject), {"const": "[DONE]"}]}
-    return {
-        "type": "string",
-        "description": EVENTS_ARE,
-        "contentMediaType": EVENTS,
-        "contentSchema": {"type": "array", "items": one},
-    }
+def _event(answer: type[Any]) -> Schema:
+    news = {"contentMediaType": JSON, "contentSchema": {"anyOf": [ref(answer), ref(ErrorObject)]}}
+    data = {"type": "string", "anyOf": [{"const": "[DONE]"}, news]}
+    return {"type": "object", "description": EVENT_IS, "properties": {"data": data}, "required": ["data"]}
 
 
 def _failures(spec: RouteSpec) -> dict[str, Schema]:

@@ -23,6 +23,7 @@ HEADERS: dict[str, Schema] = {
     "retry-after": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}},
     "x-should-retry": {"description": "Whether to try again", "schema": {"enum": ["true", "false"]}},
     "www-authenticate": {"description": "How to send a key", "schema": {"const": "Bearer"}},
+    "allow": {"description": "The methods that the URL answers", "schema": {"type": "string"}},
     "warning": {"description": "Fields that were ignored", "schema": {"type": "string"}},
     **{
         f"x-ratelimit-{what}-{measure}": {"description": text, "schema": schema}
@@ -38,6 +39,7 @@ ALWAYS = ("x-request-id", "openai-processing-ms", "openai-version")
 LIMITED = tuple(name for name in HEADERS if name.startswith("x-ratelimit-"))
 OF_STATUS = {
     401: ("www-authenticate",),
+    405: ("allow",),
     429: ("retry-after", "x-should-retry"),
     500: ("x-should-retry",),
     503: ("retry-after",),
