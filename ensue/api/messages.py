@@ -38,7 +38,7 @@ PART = object_schema(
     {
         "type": {"const": "text"},
         "text": {"type": "string"},
-        "prompt_cache_breakpoint": {"type": "object", "description": "No effect: all prompts are cached"},
+        "prompt_cache_breakpoint": {"description": "No effect: all prompts are cached"},
     },
     ["type", "text"],
     has_null_others=True,
