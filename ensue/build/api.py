@@ -186,7 +186,7 @@ def chat_template(server: ServerConfig, tokenizer: Tokenizer) -> ChatTemplate | 
     """
     if server.chat_template is None:
         own = tokenizer.chat_template
-        return None if own is None else ChatTemplate(own, tokenizer.special_tokens)
+        return None if own is None else ChatTemplate(own, tokenizer.special_tokens, tokenizer.tool_template)
     path = Path(server.chat_template)
     try:
         return ChatTemplate(path.read_text("utf-8"), tokenizer.special_tokens)

@@ -39,9 +39,9 @@ class Conversation:
             InvalidRequest: the template refuses these messages.
         """
         messages, tools = self.messages, [tool.shown for tool in self.tools]
-        if tools and not self.template.reads_tools:
-            messages = with_tools(messages, tools, takes_system=self.template.takes_system)
-        return self.template.render(
+        if tools and not self._template.reads_tools:
+            messages = with_tools(messages, tools, takes_system=self._template.takes_system)
+        return self._template.render(
             [self._as_read(message) for message in messages],
             tools=tools or None,
             add_generation_prompt=self.add_generation_prompt,
@@ -49,16 +49,20 @@ class Conversation:
             **self.variables,
         )
 
+    @property
+    def _template(self) -> ChatTemplate:
+        return self.template.for_tools if self.tools else self.template
+
     def _as_read(self, message: Message) -> Message:
         """A message in the words that the template knows."""
-        source = self.template.source
+        source = self._template.source
         if message["role"] == "developer" and "developer" not in source:  # OpenAI's later word for `system`
             message = {**message, "role": "system"}
         elif message["role"] == "tool" and "tool" not in source:
             message = result_as_text(message)
         elif "tool_calls" in message and "tool_calls" not in source:
             message = calls_as_text(message)
-        elif "tool_calls" in message and self.template.reads_arguments_as_text:
+        elif "tool_calls" in message and self._template.reads_arguments_as_text:
             message = {**message, "tool_calls": [_with_text(call) for call in message["tool_calls"]]}
         if self._takes(message["content"]):
             return message
@@ -68,8 +72,8 @@ class Conversation:
         if content is None:
             return True
         if isinstance(content, str):
-            return self.template.reads_texts
-        return self.template.reads_parts
+            return self._template.reads_texts
+        return self._template.reads_parts
 
     def _content(self, content: str | list[dict[str, str]]) -> str | list[dict[str, str]]:
         return [{"type": "text", "text": content}] if isinstance(content, str) else text_of(content)

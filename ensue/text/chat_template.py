@@ -108,15 +108,17 @@ def _unfiltered(node: nodes.Node) -> nodes.Node:
 class ChatTemplate:
     """A model's template, compiled once."""
 
-    def __init__(self, source: str, special_tokens: Mapping[str, str | None]) -> None:
+    def __init__(self, source: str, special_tokens: Mapping[str, str | None], tool_source: str | None = None) -> None:
         """
         Args:
             special_tokens: bos_token, eos_token, … as the template names them.
+            tool_source: of the model's template for conversations with tools, if that is another one.
 
         Raises:
             ModelError: the template is not valid Jinja.
         """
         self.source = source
+        self.for_tools = self if tool_source is None else ChatTemplate(tool_source, special_tokens)
         self._special_tokens = {name: token for name, token in special_tokens.items() if token is not None}
         try:
             environment = _environment()

@@ -18,6 +18,7 @@ from ensue.text.tokenizer_files import (
     declared_tokens,
     find_chat_template,
     find_fim_template,
+    find_tool_template,
     named_tokens,
     read_settings,
     unnamed_tokens,
@@ -46,10 +47,17 @@ class Tokenizer:
     are off.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer, settings: Settings, chat_template: str | None) -> None:
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        settings: Settings,
+        chat_template: str | None,
+        tool_template: str | None = None,
+    ) -> None:
         """
         Args:
             settings: the content of tokenizer_config.json.
+            tool_template: the chat template where there are tools, if that is another one.
 
         Raises:
             ModelError: the decoder is of no family that we can stream, or the `fim_template` is malformed.
@@ -63,7 +71,7 @@ class Tokenizer:
         self.bos_token, self.eos_token = map(self.special_tokens.get, ("bos_token", "eos_token"))
         self.special_token_ids = self._add_special_tokens(settings)
         self.class_name = class_name(settings)
-        self.chat_template = chat_template
+        self.chat_template, self.tool_template = chat_template, tool_template
         self.fim_template = find_fim_template(settings)
         self.vocab_size: int = backend.get_vocab_size(with_added_tokens=True)
         layout = json.loads(backend.to_str())
@@ -86,7 +94,8 @@ class Tokenizer:
         except Exception as error:  # the library raises nothing narrower
             raise ModelError(f"The model's tokenizer.json cannot be read: {error}.") from None
         settings = read_settings(folder)
-        return cls(backend, settings, find_chat_template(folder, settings))
+        templates = find_chat_template(folder, settings), find_tool_template(folder, settings)
+        return cls(backend, settings, *templates)
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """Token ids of a text without lone surrogates."""

@@ -27,18 +27,33 @@ def read_settings(folder: Path) -> Settings:
 
 
 def find_chat_template(folder: Path, settings: Settings) -> str | None:
-    """A file of its own wins over the setting; of several named ones, `default` is taken.
+    """The usual one: a file of its own wins over the setting; of several named ones it is `default`.
 
     Raises:
         ModelError: the file is not text, or a link that leads out of the folder.
     """
-    file = find(folder, "chat_template.jinja")
+    return _template(folder, settings, "chat_template.jinja", "default")
+
+
+def find_tool_template(folder: Path, settings: Settings) -> str | None:
+    """The one for requests with tools, where there is one besides the usual.
+
+    Raises:
+        ModelError: as above.
+    """
+    return _template(folder, settings, "additional_chat_templates/tool_use.jinja", "tool_use")
+
+
+def _template(folder: Path, settings: Settings, file_name: str, name: str) -> str | None:
+    file = find(folder, file_name)
     if file is not None:
         return _read_text(file)
     template = settings.get("chat_template")
     if isinstance(template, list):
         named = (entry for entry in template if isinstance(entry, dict))
-        template = next((entry.get("template") for entry in named if entry.get("name") == "default"), None)
+        template = next((entry.get("template") for entry in named if entry.get("name") == name), None)
+    elif name != "default":
+        return None
     return template if isinstance(template, str) else None
 
 

@@ -26,6 +26,7 @@ def tool_support(template: ChatTemplate, tokenizer: Tokenizer, wanted: FormatNam
         wanted: what the settings say; None: find it out. Where nothing is recognised the format is Hermes's: a template
             that shows no tools is given a prompt that asks for it, of any other it is only what can be enforced.
     """
+    template = template.for_tools
     name = wanted or _recognised(template, tokenizer)
     if name is None:
         return ToolSupport(call_format("hermes", tokenizer), is_known=not template.reads_tools)

@@ -53,5 +53,11 @@ def test_a_template_that_takes_no_system_is_told_of_tools_by_the_user(content: A
     assert text.endswith("\n\nHi")
 
 
+def test_a_template_for_tools_is_used_where_there_are_some() -> None:
+    template = ChatTemplate(PLAIN, {}, "{{ tools[0].function.name }}:{{ messages[0].content }}")
+    assert Conversation(template, [USER]).render() == "<user>Hi"
+    assert Conversation(template, [USER], [Tool("f")]).render() == "f:Hi"
+
+
 def test_a_loop_over_a_text_makes_no_parts() -> None:
     assert rendered(LOOPING, {"role": "user", "content": parts("one", "two")}) == "<user>one\ntwoaone\ntwo"

@@ -66,6 +66,18 @@ def test_a_template_file_wins_over_the_setting(backend: tokenizers.Tokenizer, tm
     assert Tokenizer.from_folder(tmp_path).chat_template == "file"
 
 
+def test_a_template_for_tools_is_one_of_its_own(backend: tokenizers.Tokenizer, tmp_path: Path) -> None:
+    backend.save(str(tmp_path / "tokenizer.json"))
+    named = [{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]
+    for templates, expected in (("d", None), (named, "t")):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": templates}))
+        assert Tokenizer.from_folder(tmp_path).tool_template == expected
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "tool_use.jinja").write_text("file")
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    assert (tokenizer.chat_template, tokenizer.tool_template) == ("d", "file")
+
+
 def test_a_folder_without_tokenizer_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.model").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"no tokenizer.json, .* found: tokenizer.model"):
