@@ -151,6 +151,7 @@ class EngineStats:
     num_preemptions: int = 0
     num_prompt_tokens: int = 0  # computed so far, recomputation included
     num_generation_tokens: int = 0
+    num_forced_tokens: int = 0  # of these, those that a constraint left no choice of
     last_step_age_s: float = 0.0  # time since the last finished step while there is work; 0 when idle
 
 

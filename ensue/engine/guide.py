@@ -65,6 +65,12 @@ class Guide:
         """Whether it does, and nothing but an end may follow."""
         return self._is_accepting and not any(self._bits)
 
+    @property
+    def only_token(self) -> int | None:
+        """The token that must come next, where no other may."""
+        bits = int.from_bytes(self.mask, "little")
+        return bits.bit_length() - 1 if bits.bit_count() == 1 else None
+
     def accept(self, token_id: int) -> None:
         """Go on by a token of the mask that ends nothing.
 

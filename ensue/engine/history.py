@@ -49,6 +49,13 @@ class LogitRules:
         """Those that change nothing."""
         return cls(array("B"), ids_of(()), array("f"), (), {})
 
+    def bans(self, token_id: int, token_ids: Sequence[int]) -> bool:
+        """Whether a token may not come at the end of this text."""
+        byte, bit = divmod(token_id, 8)
+        is_allowed = not self.allowed_mask or (byte < len(self.allowed_mask) and self.allowed_mask[byte] >> bit & 1)
+        is_biased_away = (token_id, -math.inf) in zip(self.bias_ids, self.biases, strict=True)
+        return not is_allowed or is_biased_away or token_id in self.banned_after(token_ids)
+
     def banned_after(self, token_ids: Sequence[int]) -> tuple[int, ...]:
         """The ids that would complete a bad word at the end of this text."""
         words = self.bad_words.get(token_ids[-1], ()) if self.bad_words else ()

@@ -21,13 +21,15 @@ from ensue.request import GenerationRequest
 
 Output = tuple[Handle, TokenOutput]
 
+MAX_FORCED = 8  # each costs a mask, for which the others of a step wait
+
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
     """What the model runner found for one scheduled sequence."""
 
     sampled: SampledToken | None = None  # where the last row chooses a token
-    prompt_logprobs: TokenLogprobs | None = None  # of the positions `scored`, where there are any
+    scores: TokenLogprobs | None = None  # of the positions `scored`, where there are any
     is_finite: bool = True  # False: a NaN or an infinity stands in its rows, and maybe in its blocks
     candidates: Candidates | None = None  # where the last row is a beam's, instead of `sampled`
 
@@ -66,12 +68,18 @@ class LLMEngine:
         limits: QueueLimits,
         *,
         has_prefix_cache: bool = True,
+        max_forced: int = MAX_FORCED,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        """
+        Args:
+            max_forced: tokens that a grammar may add to each one that is chosen.
+        """
         self.info = info
         self._runner = runner
         self._limits = limits
+        self._max_forced = max_forced
         self._clock, self._now = clock, now
         blocks = BlockManager(info.num_blocks, info.block_size)
         self._scheduler = Scheduler(
@@ -80,7 +88,7 @@ class LLMEngine:
         self._requests: dict[Handle, list[Sequence]] = {}  # live samples, or live beams
         self._groups: dict[Handle, BeamGroup] = {}  # of the requests that search for beams
         self._outputs: list[Output] = []  # made between steps
-        self._num_arrivals = self._num_steps = self._num_prompt_tokens = self._num_generated = 0
+        self._num_arrivals = self._num_steps = self._num_prompt_tokens = self._num_generated = self._num_forced = 0
 
     # ---- requests
 
@@ -160,14 +168,14 @@ class LLMEngine:
             yield from self._fail(sequence, "not_finite")
             return
         self._scheduler.confirm(item)
-        if result.prompt_logprobs is not None:
-            yield self._prompt_slice(sequence, item.scored, result.prompt_logprobs)
+        if result.scores is not None:
+            yield self._scored(sequence, item.scored, result.scores)
         if sequence.num_computed >= sequence.num_prompt_tokens and sequence.siblings:
             self._scheduler.fork(sequence)
         if result.candidates is not None:
             yield from self._hold(sequence, result.candidates)
         elif result.sampled is not None and sequence.guide is not None and sequence.guide.is_complete:
-            yield self._complete(sequence)  # before its first token: only the empty text is allowed
+            yield self._complete(sequence)  # only the empty text is allowed, or the last token was forced and held
         elif result.sampled is not None and result.sampled.has_token:
             yield self._take(sequence, result.sampled)
         elif result.sampled is not None:
@@ -177,16 +185,34 @@ class LLMEngine:
             yield from self._finish_all(sequence.handle, FinishReason.LENGTH)
 
     def _take(self, sequence: Sequence, token: SampledToken) -> TokenOutput:
-        """Append a chosen token."""
+        """Append a chosen token, and those that follow from it: they are computed with the next step."""
         self._note_chosen(sequence)
+        told: list[SampledToken] = []
         try:
             sequence.append(token, self.info.max_model_len)
+            told.append(token)
+            told.extend(self._forced(sequence))
         except GenerationFailed:  # of this text alone
             self._finish(sequence, FinishReason.ERROR)
-            return self._output(sequence, error_code="grammar_failed")
+            return self._output(sequence, told, error_code="grammar_failed")
         if sequence.finish_reason is not None:
             self._finish(sequence, sequence.finish_reason)
-        return self._output(sequence, token)
+        return self._output(sequence, told)
+
+    def _forced(self, sequence: Sequence) -> Iterator[SampledToken]:
+        """Append the tokens that the grammar leaves no choice of; gives those that can be told at once."""
+        for _ in range(self._max_forced):
+            token_id = None if sequence.is_finished else sequence.forced_token(self.info.max_model_len)
+            if token_id is None or token_id >= self.info.logits_width:
+                return
+            if sequence.request.num_logprobs is not None:
+                sequence.hold(token_id)
+            else:
+                token = SampledToken(token_id)
+                sequence.append(token, self.info.max_model_len)
+                yield token
+            self._num_generated += 1
+            self._num_forced += 1
 
     def _complete(self, sequence: Sequence) -> TokenOutput:
         sequence.is_complete = True
@@ -217,27 +243,28 @@ class LLMEngine:
         if group.is_done:
             yield from group.results(self._timings(parents[0]))
 
-    def _prompt_slice(self, sequence: Sequence, scored: range, logprobs: TokenLogprobs) -> TokenOutput:
+    def _scored(self, sequence: Sequence, scored: range, logprobs: TokenLogprobs) -> TokenOutput:
+        """A slice of the prompt, or tokens that were held."""
+        token_ids = tuple(sequence.token_ids[scored.start : scored.stop])
+        if sequence.num_held:
+            sequence.num_held -= len(scored)
+            return TokenOutput(sequence.sample, token_ids, logprobs)
         sequence.next_to_score = scored.stop
-        return TokenOutput(
-            sample_index=PROMPT,
-            token_ids=tuple(sequence.token_ids[scored.start : scored.stop]),
-            logprobs=logprobs,
-            prompt_start=scored.start,
-        )
+        return TokenOutput(PROMPT, token_ids, logprobs, prompt_start=scored.start)
 
     def _output(
-        self, sequence: Sequence, token: SampledToken | None = None, error_code: str | None = None
+        self, sequence: Sequence, tokens: list[SampledToken] | None = None, error_code: str | None = None
     ) -> TokenOutput:
         """News of one sample."""
-        num_told = sequence.num_generated - len(sequence.request.resumed_token_ids) - (token is not None)
+        tokens = tokens or []
+        num_told = sequence.num_generated - len(sequence.request.resumed_token_ids) - sequence.num_held - len(tokens)
         is_first = sequence.sample == 0 and num_told == 0
         return TokenOutput(
             sample_index=sequence.sample,
-            token_ids=() if token is None else (token.token_id,),
-            logprobs=None if token is None or sequence.request.num_logprobs is None else columns_of([token]),
+            token_ids=tuple(token.token_id for token in tokens),
+            logprobs=columns_of(tokens) if tokens and sequence.request.num_logprobs is not None else None,
             finish_reason=sequence.finish_reason,
-            stop_token_id=None if token is None else sequence.stop_token_id,
+            stop_token_id=sequence.stop_token_id if tokens else None,
             error_code=error_code,
             is_complete=sequence.is_complete,
             num_cached_tokens=sequence.num_cached_tokens or 0 if is_first else None,
@@ -328,6 +355,7 @@ class LLMEngine:
             num_preemptions=scheduler.num_preemptions,
             num_prompt_tokens=self._num_prompt_tokens,
             num_generation_tokens=self._num_generated,
+            num_forced_tokens=self._num_forced,
         )
 
     def credit(self) -> Credit:

@@ -84,7 +84,7 @@ class ModelRunner:
         return found
 
     def _score(self, item: ScheduledSequence, hidden: Tensor) -> TokenLogprobs | None:
-        """Log-probabilities of the prompt tokens that this sequence's rows predict, a slice of logits at a time.
+        """Log-probabilities of the given tokens that this sequence's rows predict, a slice of logits at a time.
 
         Args:
             hidden: [≥ end − start, hidden_size], the sequence's rows first; row i stands at position start + i.
@@ -97,7 +97,7 @@ class ModelRunner:
             last = min(first + NUM_SCORED_ROWS, wanted.stop)
             logits = self._model.logits(hidden[first - 1 - item.start : last - 1 - item.start])
             targets = item.sequence.token_ids[first:last]
-            runs.append(self._sampler.score(logits, targets, item.sequence.request.num_prompt_logprobs or 0))
+            runs.append(self._sampler.score(logits, targets, item.num_scored_logprobs))
         return TokenLogprobs.joined(runs)
 
 

@@ -31,11 +31,16 @@ class ScheduledSequence:
 
     @property
     def scored(self) -> range:
-        """Positions of the prompt tokens that these rows predict and whose log-probabilities are wanted."""
+        """Positions of the tokens that these rows predict and whose log-probabilities are wanted."""
+        wanted = self.sequence.to_score
+        return range(max(self.start + 1, wanted.start), min(self.end + 1, wanted.stop))
+
+    @property
+    def num_scored_logprobs(self) -> int:
+        """How many of the likeliest tokens are wanted beside them."""
         sequence = self.sequence
-        if sequence.request.num_prompt_logprobs is None:
-            return range(0)
-        return range(max(self.start + 1, sequence.next_to_score), min(self.end + 1, sequence.num_prompt_tokens))
+        count = sequence.request.num_logprobs if sequence.num_held else sequence.request.num_prompt_logprobs
+        return count or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +81,18 @@ class Scheduler:
         _insert(self.waiting, sequence)
 
     def schedule(self) -> SchedulerOutput:
-        """Choose the next step: the newest token of each running sequence has its place, the rest goes to chunks."""
+        """Choose the next step: one generated token of each running sequence has its place, the rest goes to chunks."""
         self._make_way()
         work = SchedulerOutput(blocks_to_zero=self.blocks.take_blocks_to_zero())
-        budget = self._max_num_batched_tokens - sum(s.num_to_compute == 1 for s in self.running)
+        budget = self._max_num_batched_tokens - sum(s.has_place for s in self.running)
         shares = shares_of_step(budget, self._with_chunks())
         num_preemptions = self.num_preemptions
         for sequence in list(self.running):
-            is_chunk, key = sequence.num_to_compute > 1, key_of(sequence)
-            num_tokens = min(sequence.num_to_compute, shares[key]) if is_chunk else 1
+            key, num_placed = key_of(sequence), int(sequence.has_place)
+            num_shared = min(sequence.num_to_compute - num_placed, shares.get(key, 0))
+            num_tokens = num_placed + num_shared
             if num_tokens and not sequence.is_preempted and self._make_room(sequence, num_tokens):
-                shares[key] = shares.get(key, 0) - (num_tokens if is_chunk else 0)
+                shares[key] = shares.get(key, 0) - num_shared
                 self._schedule(sequence, num_tokens, work)
         if self.num_preemptions == num_preemptions:
             self._admit(shares, work)
@@ -197,10 +203,10 @@ class Scheduler:
         return True
 
     def _find_prefix(self, sequence: Sequence) -> list[int]:
-        """Blocks that continue its table, computed before; the last position is always left: its row is to be read."""
+        """Blocks that continue its table, computed before; positions whose rows are to be read are left."""
         blocks, num_held = self.blocks, len(sequence.block_table)
-        end = (sequence.num_tokens - 1) // blocks.block_size
-        if not self._has_prefix_cache or not sequence.may_skip:
+        end = sequence.num_skippable // blocks.block_size
+        if not self._has_prefix_cache or end <= num_held:
             return []
         return blocks.prefixes.find(self._hashes(sequence, end)[num_held:end])
 

@@ -34,6 +34,7 @@ class Sequence:
     block_hashes: tuple[bytes, ...] = ()  # of its first blocks, as far as they were needed
     num_cached_tokens: int | None = None  # prompt tokens that were in the cache when it was first scheduled
     next_to_score: int = 1  # position of the first prompt token whose logprob was not sent yet
+    num_held: int = 0  # newest tokens that are not told yet: the rows before them are to bring their logprobs
     siblings: list[Sequence] = field(default_factory=list)  # wait for this one to compute the prompt they share
     finish_reason: FinishReason | None = None
     is_complete: bool = False  # by its grammar, without an end token
@@ -89,9 +90,22 @@ class Sequence:
         return self.num_tokens - self.num_computed
 
     @property
-    def may_skip(self) -> bool:
-        """Whether positions found in the prefix cache need no rows: those of a prompt that is to be scored do."""
-        return self.request.num_prompt_logprobs is None or self.next_to_score >= self.num_prompt_tokens
+    def has_place(self) -> bool:
+        """Whether a step always computes one of its tokens: the newest, or the first of those that were forced."""
+        return self.num_to_compute == 1 or self.num_computed >= self.num_prompt_tokens
+
+    @property
+    def to_score(self) -> range:
+        """Positions of the tokens, given or forced, whose logprobs are wanted and were not sent yet."""
+        if self.num_held:
+            return range(self.num_tokens - self.num_held, self.num_tokens)
+        is_wanted = self.request.num_prompt_logprobs is not None
+        return range(self.next_to_score, self.num_prompt_tokens) if is_wanted else range(0)
+
+    @property
+    def num_skippable(self) -> int:
+        """The first positions, whose rows nothing but later ones needs."""
+        return (self.to_score.start if self.to_score else self.num_tokens) - 1
 
     @property
     def is_finished(self) -> bool:
@@ -138,9 +152,8 @@ class Sequence:
         Raises:
             GenerationFailed: the grammar can't go on.
         """
-        self.token_ids.append(token.token_id)
-        self._count((token.token_id,))
         request = self.request
+        self._add(token.token_id)
         if self._ends(token.token_id):
             self.finish_reason = FinishReason.STOP
             return
@@ -151,6 +164,35 @@ class Sequence:
             self.finish_reason = FinishReason.STOP
         elif self.num_generated >= request.max_tokens or self.num_tokens >= max_model_len:
             self.finish_reason = FinishReason.LENGTH
+
+    def forced_token(self, max_model_len: int) -> int | None:
+        """The token that the grammar leaves no choice of, where taking it without a choice changes nothing.
+
+        What may end a text is chosen like any other token, and so is the last one where its logprobs are wanted: they
+        must be known at the end. Beams choose for themselves.
+        """
+        request = self.request
+        token_id = None if self.guide is None or request.beam is not None else self.guide.only_token
+        if token_id is None or token_id in request.end_token_ids or token_id in request.stop_token_ids:
+            return None
+        is_last = self.num_generated + 1 >= request.max_tokens or self.num_tokens + 1 >= max_model_len
+        is_banned = self.rules is not None and self.rules.bans(token_id, self.token_ids)
+        return None if is_banned or (is_last and request.num_logprobs is not None) else token_id
+
+    def hold(self, token_id: int) -> None:
+        """Take a forced token that is told later.
+
+        Raises:
+            GenerationFailed: the grammar can't go on.
+        """
+        assert self.guide is not None
+        self._add(token_id)
+        self.num_held += 1
+        self.guide.accept(token_id)
+
+    def _add(self, token_id: int) -> None:
+        self.token_ids.append(token_id)
+        self._count((token_id,))
 
     def _ends(self, token_id: int) -> bool:
         request = self.request

@@ -77,7 +77,7 @@ def test_every_prompt_token_is_scored_once_by_the_row_before_it(cuts: list[int])
     for start, end in pairwise(cuts):
         item = ScheduledSequence(sequence, start, end)
         (result,) = runner.run(SchedulerOutput([item]))
-        chosen += result.prompt_logprobs.chosen if result.prompt_logprobs else ()
+        chosen += result.scores.chosen if result.scores else ()
         sequence.next_to_score = max(sequence.next_to_score, item.scored.stop)
     assert [position for position, value in enumerate(chosen, start=1) if value < -1] == [150, 151]
     assert len(chosen) == 199
@@ -108,8 +108,8 @@ def test_a_long_prompt_is_scored_in_the_memory_of_a_short_one(num_tokens: int) -
     sequence = sequence_of([i % WIDTH for i in range(num_tokens)], max_tokens=0, scores=True)
     work = SchedulerOutput([ScheduledSequence(sequence, 0, num_tokens)])
     (result,) = runner_of(model, num_blocks=64).run(work)
-    assert result.prompt_logprobs is not None
-    assert len(result.prompt_logprobs.chosen) == num_tokens - 1
+    assert result.scores is not None
+    assert len(result.scores.chosen) == num_tokens - 1
     assert model.num_living == 0
     assert model.peak == 2 * NUM_SCORED_ROWS  # a slice is let go when the next one stands
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence as Ordered
 from dataclasses import replace
 
 from ensue.engine.beam import BeamSearch, EndedBeam, Ending, Judge
-from ensue.engine.llm_engine import LLMEngine, QueueLimits, RowResult
+from ensue.engine.llm_engine import MAX_FORCED, LLMEngine, QueueLimits, RowResult
 from ensue.engine.rows import Candidates, SampledToken, SampleRow
 from ensue.engine.scheduler import SchedulerOutput
 from ensue.engine.sequence import Handle, Sequence
@@ -147,6 +147,7 @@ def make_engine(
     runner: ToyRunner | None = None,
     has_prefix_cache: bool = True,
     limits: QueueLimits | None = None,
+    max_forced: int = MAX_FORCED,
 ) -> LLMEngine:
     info = EngineInfo(
         max_model_len=max_model_len,
@@ -160,7 +161,8 @@ def make_engine(
         row_independent=True,
     )
     limits = limits or QueueLimits(100, 10_000)
-    return LLMEngine(runner or ToyRunner(num_blocks), info, budget, limits, has_prefix_cache=has_prefix_cache)
+    runner = runner or ToyRunner(num_blocks)
+    return LLMEngine(runner, info, budget, limits, has_prefix_cache=has_prefix_cache, max_forced=max_forced)
 
 
 def run_to_end(engine: LLMEngine, max_steps: int = 2000) -> dict[tuple[Handle, int], TokenOutput]:
