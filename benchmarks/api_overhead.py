@@ -3,7 +3,9 @@
     python -m benchmarks.api_overhead --tokens 512 --rounds 3
 
 Each app is one process of its own on a loopback socket, with the same uvicorn, uvloop and httptools; they take turns.
-CPU time is that of the server's process, told by the kernel. The client, in this process, only counts.
+CPU time is that of the server's process, told by the kernel. The client, in this process, only counts. Rows `with key`
+come from a server whose requests carry a key with limits and are written to a ledger in SQLite; the others from one
+that needs no keys.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +27,7 @@ from pathlib import Path
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -31,12 +35,21 @@ from starlette.routing import Route
 
 import ensue.tiny
 from ensue.api.app import create_app
+from ensue.api.ledger import LedgerAccountant
+from ensue.api.limits import KeyLimits
 from ensue.api.server import serve
+from ensue.build.ledger import OpenLedger
 from ensue.config import Config
 from ensue.engine.fake import FakeEngine
+from ensue.limits.memory import MemoryCounters
 from ensue.logs import set_up_logging
 from ensue.metrics import Metrics
+from ensue.rights import KeyRights
 from ensue.served_models import ServedModel, ServedModels
+from ensue.store.db import Database, sqlite_url
+from ensue.store.keys import KeyStore
+from ensue.store.migrate import upgrade
+from ensue.store.spending import Spending
 from ensue.text.tokenizer import Tokenizer
 
 PROMPT = "The front end reads a request, and then it writes what the engine says, a token at a time, to whoever asked."
@@ -49,14 +62,28 @@ LAST_BYTES = b"data: [DONE]\n\n\r\n0\r\n\r\n"
 # ---- the two servers
 
 
-async def serve_ensue(listener: socket.socket) -> None:
+async def serve_ensue(listener: socket.socket, database: Database | None) -> None:
     tokenizer = Tokenizer.from_folder(Path(ensue.tiny.__file__).parent)
-    engine = FakeEngine(logits_width=tokenizer.vocab_size, max_model_len=1_000_000, step_s=0.0)
-    config = Config()
+    engine = FakeEngine(logits_width=tokenizer.vocab_size, max_model_len=1_000_000)
+    config, metrics = Config(), Metrics()
     set_up_logging(config.server)
     models = ServedModels([ServedModel("tiny", engine, tokenizer, config.limits, root="tiny", created=0)])
-    app = create_app(models, None, Metrics(), config)
-    await serve(app, listener, config, _say_ready, lambda: engine.close(0.0))
+    if database is None:
+        app, token = create_app(models, None, metrics, config), ""
+    else:
+        app, token = app_with_key(models, metrics, config, database)
+    await serve(app, listener, config, lambda: _say_ready(token), lambda: engine.close(0.0))
+
+
+def app_with_key(models: ServedModels, metrics: Metrics, config: Config, database: Database) -> tuple[FastAPI, str]:
+    """The second value is the key's token; its limits are so far away that none is met."""
+    upgrade(database)
+    keys, ledger = KeyStore(database), OpenLedger(database, None, metrics).ledger
+    far = 2**40
+    rights = KeyRights(requests_per_minute=far, tokens_per_minute=far, concurrent=far, token_budget=far)
+    _, token = keys.create("benchmark", rights)
+    limits = KeyLimits(MemoryCounters(), Spending(database, ledger), metrics)
+    return create_app(models, keys, metrics, config, (LedgerAccountant(ledger),), limits=limits), token
 
 
 async def serve_minimal(listener: socket.socket, events: Sequence[bytes], whole: bytes) -> None:
@@ -80,16 +107,17 @@ async def serve_minimal(listener: socket.socket, events: Sequence[bytes], whole:
     await serving
 
 
-def _say_ready() -> None:
-    print("ready", flush=True)
+def _say_ready(token: str = "") -> None:
+    print(f"ready {token}", flush=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A server's process and its port."""
+    """A server's process, its port, and the token of a key, where one is needed."""
 
     pid: int
     port: int
+    token: str
 
     def cpu_s(self) -> float:
         """Of all its threads so far; the kernel counts nanoseconds here, and only hundredths in `stat`."""
@@ -113,8 +141,9 @@ def served(name: str, recorded: Recorded | None = None) -> Iterator[Served]:
             assert process.stdout is not None
             process.stdin.write(json.dumps(recorded.as_json() if recorded else None) + "\n")
             process.stdin.close()
-            assert process.stdout.readline() == "ready\n"
-            yield Served(process.pid, listener.getsockname()[1])
+            ready, _, token = process.stdout.readline().partition(" ")
+            assert ready == "ready"
+            yield Served(process.pid, listener.getsockname()[1], token.strip())
             process.terminate()
 
 
@@ -207,9 +236,11 @@ class Figures:
         return min(self.cpu_us)
 
 
-def request_bytes(num_tokens: int, *, stream: bool) -> bytes:
+def request_bytes(num_tokens: int, *, stream: bool, token: str = "") -> bytes:
     content = json.dumps({"model": "tiny", "prompt": PROMPT, "max_tokens": num_tokens, "stream": stream}).encode()
-    lines = ("POST /v1/completions HTTP/1.1", "host: localhost", "content-type: application/json")
+    lines = ["POST /v1/completions HTTP/1.1", "host: localhost", "content-type: application/json"]
+    if token:
+        lines.append(f"authorization: Bearer {token}")
     return "\r\n".join((*lines, f"content-length: {len(content)}", "", "")).encode() + content
 
 
@@ -236,6 +267,7 @@ class Case:
     units: int  # tokens, or requests, that a request counts as
     request: bytes
     last_bytes: bytes
+    has_key: bool = False
 
     def measure(self, server: Served, figures: Figures) -> None:
         client = Client(server.port, self.num_connections, self.request, self.last_bytes)
@@ -256,43 +288,54 @@ class Case:
 
 
 def compare(num_tokens: int, num_rounds: int) -> None:
-    with served("ensue") as ours:
+    with served("ensue") as ours, served("with key") as keyed:
         recorded = record(ours, num_tokens)
         with served("minimal", recorded) as minimal:
             print(f"{len(recorded.events) - 1} events of {num_tokens} tokens a stream; best of {num_rounds} rounds\n")
-            print(f"{'':20}{'ensue/s':>11}{'minimal/s':>11}{'ratio':>7}{'µs CPU':>9}{'minimal':>9}{'ratio':>7}")
-            for case in cases(num_tokens):
+            print(f"{'':30}{'ensue/s':>11}{'minimal/s':>11}{'ratio':>7}{'µs CPU':>9}{'minimal':>9}{'ratio':>7}")
+            gaps = []
+            for case in (*cases(num_tokens), *cases(num_tokens, keyed.token)):
                 ours_in, minimal_in = Figures(), Figures()
                 for _ in range(num_rounds):
-                    case.measure(ours, ours_in)
+                    case.measure(keyed if case.has_key else ours, ours_in)
                     case.measure(minimal, minimal_in)
                 _print_row(case.name, ours_in, minimal_in)
-            print()
-            for name, each in (("ensue", ours_in), ("minimal", minimal_in)):
-                print(f"gaps, {case.name}, {name}: p50 {min(each.p50_ms):.1f} ms, p99 {min(each.p99_ms):.1f} ms")
+                if case.num_connections == max(CONNECTIONS):
+                    gaps += [
+                        _gaps(f"{case.name}, {name}", each)
+                        for name, each in (("ensue", ours_in), ("minimal", minimal_in))
+                    ]
+            print("", *gaps, sep="\n")
 
 
-def cases(num_tokens: int) -> list[Case]:
-    whole, stream = request_bytes(16, stream=False), request_bytes(num_tokens, stream=True)
+def cases(num_tokens: int, token: str = "") -> list[Case]:
+    whole, stream = (
+        request_bytes(n, stream=is_stream, token=token) for n, is_stream in ((16, False), (num_tokens, True))
+    )
+    has_key, suffix = bool(token), ", with key" if token else ""
     return [
-        Case("requests", 16, 50, 1, whole, b"}"),
+        Case(f"requests{suffix}", 16, 50, 1, whole, b"}", has_key),
         *(
-            Case(f"tokens, {num} streams", num, max(2, 32 // num), num_tokens, stream, LAST_BYTES)
+            Case(f"tokens, {num} streams{suffix}", num, max(2, 32 // num), num_tokens, stream, LAST_BYTES, has_key)
             for num in CONNECTIONS
         ),
     ]
 
 
+def _gaps(name: str, figures: Figures) -> str:
+    return f"gaps, {name}: p50 {min(figures.p50_ms):.1f} ms, p99 {min(figures.p99_ms):.1f} ms"
+
+
 def _print_row(name: str, ours: Figures, minimal: Figures) -> None:
     rates = f"{ours.rate:11.0f}{minimal.rate:11.0f}{ours.rate / minimal.rate:7.0%}"
-    print(f"{name:20}{rates}{ours.cpu:9.1f}{minimal.cpu:9.1f}{minimal.cpu / ours.cpu:7.0%}", flush=True)
+    print(f"{name:30}{rates}{ours.cpu:9.1f}{minimal.cpu:9.1f}{minimal.cpu / ours.cpu:7.0%}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=512, help="tokens a stream")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--serve", choices=("ensue", "minimal"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=("ensue", "with key", "minimal"), help=argparse.SUPPRESS)
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve is None:
@@ -301,7 +344,10 @@ def main() -> None:
     listener = socket.socket(fileno=options.fd)
     recorded = json.loads(sys.stdin.readline())
     if options.serve == "ensue":
-        uvloop.run(serve_ensue(listener))
+        uvloop.run(serve_ensue(listener, None))
+    elif options.serve == "with key":
+        with tempfile.TemporaryDirectory() as folder:
+            uvloop.run(serve_ensue(listener, Database(sqlite_url(Path(folder) / "ensue.db"))))
     else:
         events, whole = [event.encode() for event in recorded["events"]], recorded["whole"].encode()
         uvloop.run(serve_minimal(listener, events, whole))
