@@ -48,6 +48,8 @@ class Database:
         if self._is_sqlite:
             event.listen(self._engine, "connect", _set_up_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
+        self._reads = self._engine if self._is_sqlite else self._engine.execution_options(**_SNAPSHOT)
+        self._writes = self._engine.execution_options(**_WRITES)
 
     def __repr__(self) -> str:
         return f"Database({self._shown!r})"
@@ -55,7 +57,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database."""
-        with self._engine.execution_options(**({} if self._is_sqlite else _SNAPSHOT)).begin() as connection:
+        with self._reads.begin() as connection:
             yield connection
 
     @contextmanager
@@ -65,7 +67,7 @@ class Database:
         Args:
             alone: no other transaction that asks for this runs at the same time, in any process; on SQLite none at all.
         """
-        with self._engine.execution_options(**_WRITES).begin() as connection:
+        with self._writes.begin() as connection:
             if alone and not self._is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
             yield connection

@@ -5,6 +5,7 @@ All of it may be done again where nobody knows whether it was committed: a row i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -101,10 +102,18 @@ _SETTLE = (
 )
 
 
+_UNSETTLED = (
+    select(ledger)
+    .where(ledger.c.id.in_(bindparam("row_ids", expanding=True)), _MAY_BE_SETTLED)
+    .order_by(ledger.c.id)
+    .with_for_update()
+)
+
+
 def _reserve(connection: Connection, reservations: Iterable[Reservation], instance_id: str) -> None:
     rows = [_row(reservation, instance_id) for reservation in reservations]
     if rows:
-        connection.execute(_insert(connection, ledger).on_conflict_do_nothing(), rows)
+        connection.execute(_reserving(connection.dialect.name), rows)
 
 
 def _row(reservation: Reservation, instance_id: str) -> dict[str, Any]:
@@ -148,8 +157,7 @@ def _unsettled(connection: Connection, ids: Sequence[str]) -> Iterator[Row[Any]]
     """The rows that a settlement may change, locked in one order wherever this is done."""
     for start in range(0, len(ids), CHUNK_SIZE):
         chunk = ids[start : start + CHUNK_SIZE]
-        wanted = select(ledger).where(ledger.c.id.in_(chunk), _MAY_BE_SETTLED).order_by(ledger.c.id)
-        yield from connection.execute(wanted.with_for_update()).all()
+        yield from connection.execute(_UNSETTLED, {"row_ids": chunk}).all()
 
 
 def _difference(row: Row[Any], usage: Usage) -> tuple[int, int, int, int]:
@@ -173,15 +181,25 @@ def _ending(settlement: Settlement) -> dict[str, Any]:
 
 
 def _add(connection: Connection, sums: Mapping[_Sum, Sequence[int]]) -> None:
-    adding = _insert(connection, usage_by_day)
-    changed = {name: usage_by_day.c[name] + adding.excluded[name] for name in _SUMS}
     rows = [key._asdict() | dict(zip(_SUMS, sums[key], strict=True)) for key in sorted(sums)]
-    connection.execute(adding.on_conflict_do_update(index_elements=usage_by_day.primary_key, set_=changed), rows)
+    connection.execute(_adding(connection.dialect.name), rows)
 
 
-def _insert(connection: Connection, table: Any) -> Any:
+@functools.cache
+def _reserving(dialect: str) -> Any:
+    return _insert(dialect, ledger).on_conflict_do_nothing()
+
+
+@functools.cache
+def _adding(dialect: str) -> Any:
+    adding = _insert(dialect, usage_by_day)
+    changed = {name: usage_by_day.c[name] + adding.excluded[name] for name in _SUMS}
+    return adding.on_conflict_do_update(index_elements=usage_by_day.primary_key, set_=changed)
+
+
+def _insert(dialect: str, table: Any) -> Any:
     """An INSERT that says what happens to rows that exist; each kind of database has its own."""
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
 def _give_up(database: Database, instance_id: str, now: int) -> int:

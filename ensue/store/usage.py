@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, and_, case, delete, func, select
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, select
 
 from ensue.store.db import Database
 from ensue.store.ledger_rows import day_of
@@ -23,6 +23,20 @@ _COLUMNS: dict[Dimension, Any] = {
     "key": usage_by_day.c.key_id,
     "model": usage_by_day.c.model,
 }
+
+
+def _tokens_since(name: str) -> Any:
+    return func.sum(case((usage_by_day.c.day >= bindparam(name), _TOKENS), else_=0))
+
+
+# Asked for each request of a key with a budget; making a statement takes longer than running it.
+_TOKENS = usage_by_day.c.prompt_tokens + usage_by_day.c.completion_tokens
+_SPENT = select(func.sum(_TOKENS), _tokens_since("month"), _tokens_since("today")).where(
+    usage_by_day.c.key_id == bindparam("spender")
+)
+_SETTLED = select(ledger.c.id).where(
+    ledger.c.id.in_(bindparam("request_ids", expanding=True)), ledger.c.settled_at.is_not(None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +83,8 @@ def spent(connection: Connection, key_id: str, now: float) -> Spent:
     Args:
         now: Unix seconds.
     """
-    today, tokens = day_of(now), usage_by_day.c.prompt_tokens + usage_by_day.c.completion_tokens
-
-    def since(first: date) -> Any:
-        return func.sum(case((usage_by_day.c.day >= first, tokens), else_=0))
-
-    found = connection.execute(
-        select(func.sum(tokens), since(today.replace(day=1)), since(today)).where(usage_by_day.c.key_id == key_id)
-    ).one()
+    today = day_of(now)
+    found = connection.execute(_SPENT, {"spender": key_id, "month": today.replace(day=1), "today": today}).one()
     return Spent(*(int(number or 0) for number in found))
 
 
@@ -84,8 +92,7 @@ def settled_of(connection: Connection, request_ids: Sequence[str]) -> frozenset[
     """Those of the requests that are settled, and so part of the sums."""
     if not request_ids:
         return frozenset()
-    is_settled = and_(ledger.c.id.in_(request_ids), ledger.c.settled_at.is_not(None))
-    return frozenset(connection.execute(select(ledger.c.id).where(is_settled)).scalars())
+    return frozenset(connection.execute(_SETTLED, {"request_ids": list(request_ids)}).scalars())
 
 
 def usage(connection: Connection, wanted: Wanted, max_rows: int | None = None) -> list[UsageRow]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 from sqlalchemy import text
 
@@ -36,4 +39,30 @@ async def test_a_database_that_fails_is_said_to(database: Database) -> None:
         connection.execute(text("ALTER TABLE usage_by_day RENAME TO elsewhere"))
     with pytest.raises(Overloaded):
         await Spending(database, ledger).spent("key_a")
+    ledger.close()
+
+
+async def test_what_is_asked_during_one_reading_is_answered_by_the_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, readings = Ledger(database, instances.enter(database)), list[int]()
+    spending = Spending(database, ledger, now=lambda: NOON)
+    read = spending._read
+
+    def counted(questions: Any) -> Any:
+        readings.append(len(questions))
+        return read(questions)
+
+    monkeypatch.setattr(spending, "_read", counted)
+    await ledger.reserve(reservation(1, created_at=NOON))
+    ledger.settle(settlement(1, Usage(10, 5)))
+    await spending.settled("req_1")
+    asking = [asyncio.create_task(spending.spent(f"key_{name}", [f"req_{i}" for i in range(9)])) for name in "abba"]
+    asking[1].cancel()
+    mine, cancelled, others, again = await asyncio.gather(*asking, return_exceptions=True)
+    assert mine == again == (Spent(15, 15, 15), frozenset(["req_1"]))
+    assert others == (Spent(), frozenset(["req_1"]))
+    assert isinstance(cancelled, asyncio.CancelledError)
+    await spending.spent("key_a")
+    assert readings == [3, 1]
     ledger.close()
