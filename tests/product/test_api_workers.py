@@ -6,17 +6,21 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
-from http.client import HTTPConnection
+from http.client import HTTPConnection, IncompleteRead
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from ensue.rights import DEFAULT_SCOPES, KeyRights
+from ensue.store.audit import AuditLog
 from ensue.store.db import Database, sqlite_url
 from ensue.store.keys import CACHE_S, KeyStore
 from tests.product.server import Server, running_server, wait_until
+from tests.store.ledger_tools import assert_sums_are_those_of_the_rows, rows
 
 BODY: dict[str, Any] = {"model": "ensue-tiny", "prompt": "Once upon a time", "max_tokens": 8, "seed": 3}
 LONG = BODY | {"max_tokens": 400, "stream": True, "ignore_eos": True}
@@ -41,10 +45,15 @@ class Client:
         self.port: int = self._connection.sock.getsockname()[1]
         assert self.get("/health")[0] == 200
 
-    def get(self, path: str) -> tuple[int, str]:
-        self._connection.request("GET", path, headers=self._headers)
+    def get(self, path: str, token: str | None = None) -> tuple[int, str]:
+        headers = self._headers if token is None else {"Authorization": f"Bearer {token}"}
+        self._connection.request("GET", path, headers=headers)
         response = self._connection.getresponse()
         return response.status, response.read().decode()
+
+    def read_some(self) -> bytes:
+        """The first event of a stream."""
+        return self._response.readline()
 
     def post(self, body: dict[str, Any], path: str = "/v1/completions") -> Any:
         self.begin(body, path)
@@ -102,6 +111,11 @@ def sockets_of(pid: int) -> set[str]:
     return found
 
 
+def new_key(server: Server, rights: KeyRights) -> str:
+    with closing(Database(sqlite_url(server.data_dir / "ensue.db"))) as database, closing(KeyStore(database)) as store:
+        return store.create("test", rights)[1]
+
+
 def test_the_first_key_and_how_to_use_it_are_told_once_when_all_listen(server: Server) -> None:
     assert len(server.api_pids()) == 2
     assert [server.printed.count(text) for text in ("first key", "ready", "curl ")] == [1, 1, 1]
@@ -144,6 +158,53 @@ def test_a_killed_process_hangs_no_client_of_the_other_and_is_started_again(serv
     assert wait_until(lambda: len(set(server.api_pids()) - {killed}) == 2, 60)
     with client_of_each(server) as clients:
         assert {client.get("/ready")[0] for client in clients.values()} == {200}
+
+
+def test_what_a_killed_process_ran_is_cut_freed_and_settled_once(server: Server) -> None:
+    with closing(Database(sqlite_url(server.data_dir / "ensue.db"))) as database:
+        known = rows(database).keys()
+
+        def lost() -> list[Any]:
+            return [row for row in rows(database).values() if row.id not in known]
+
+        with client_of_each(server) as clients:
+            killed, other = clients
+            clients[killed].begin(LONG | {"n": 16, "max_tokens": 900})
+            clients[killed].read_some()
+            assert wait_until(lambda: lost()[0].completion_tokens > 0, 30)
+            os.kill(killed, signal.SIGKILL)
+            with pytest.raises((IncompleteRead, ConnectionError)):
+                clients[killed].rest()
+            assert wait_until(lambda: clients[other].counted("ensue_running_sequences{") == 0, 30)
+        assert wait_until(lambda: [row.finish for row in lost()] == ["lost"], 60)
+        assert_sums_are_those_of_the_rows(database)
+
+
+def test_a_killed_engine_ends_the_streams_of_each_process_and_serves_them_again(server: Server) -> None:
+    with client_of_each(server) as clients:
+        for client in clients.values():
+            client.begin(LONG | {"n": 16, "max_tokens": 900})
+        os.kill(server.child_pids()["worker"], signal.SIGKILL)
+        for client in clients.values():
+            assert b"engine_restarting" in client.rest()
+            assert wait_until(lambda client=client: client.get("/ready")[0] == 200, 60)  # type: ignore[misc]
+        assert len({client.post(BODY)["choices"][0]["text"] for client in clients.values()}) == 1
+
+
+def test_keys_made_through_both_at_once_open_both_and_stand_in_one_chain_of_the_audit_log(server: Server) -> None:
+    audit, rights = AuditLog.of(str(server.data_dir)), KeyRights(scopes=frozenset({"admin", *DEFAULT_SCOPES}))
+
+    def make_keys(client: Client) -> list[str]:
+        return [client.post({"name": "many"}, "/admin/keys")["key"] for _ in range(10)]
+
+    with client_of_each(server, new_key(server, rights)) as clients, ThreadPoolExecutor() as pool:
+        num_records = audit.verify()[0]
+        tokens = [token for made in pool.map(make_keys, clients.values()) for token in made]
+        assert audit.verify() == (num_records + 20, 0)
+        for client in clients.values():
+            assert len(json.loads(client.get("/admin/audit?limit=20")[1])["data"]) == 20
+            for token in (tokens[0], tokens[-1]):
+                assert client.get("/v1/models", token)[0] == 200
 
 
 def test_a_revoked_key_opens_no_process_any_more(server: Server) -> None:

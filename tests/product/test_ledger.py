@@ -125,7 +125,7 @@ def test_a_killed_server_is_settled_at_the_next_start(tmp_path: Path) -> None:
     book = Book(tmp_path)
     (row,) = book.rows()
     assert row.settled_at is None
-    with running_server(tmp_path, "--engine", "fake"):
+    with running_server(tmp_path, "--engine", "fake", "--api-workers", "3"):  # one of them settles it
         assert book.has_settled(1)
     assert book.rows()[0].finish == "lost"
     assert_sums_are_those_of_the_rows(book.database)
