@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ensue.config import MIB
 from ensue.errors import ModelError
 
 
@@ -29,3 +30,14 @@ def _roots(folder: Path) -> tuple[Path, ...]:
     """The folder; and for a snapshot in the hub's cache, the store of its repository that the snapshot links to."""
     real = folder.resolve()
     return (real, real.parents[1] / "blobs") if real.parent.name == "snapshots" else (real,)
+
+
+def refuse_large(path: Path, max_bytes: int) -> None:
+    """Before a file is read as a whole: a sparse one claims any size at no cost.
+
+    Raises:
+        OSError: it can't be looked at.
+        ModelError: it is larger than any model needs.
+    """
+    if path.stat().st_size > max_bytes:
+        raise ModelError(f"The model's {path.name} is larger than {max_bytes // MIB} MiB.")

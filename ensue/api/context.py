@@ -18,13 +18,14 @@ from ensue.api.error_handlers import draining, error_response, expected_response
 from ensue.metrics import Metrics
 from ensue.rights import KeyRights
 from ensue.store.api_key import ApiKey
+from ensue.store.key_tokens import TOKEN_PREFIX
 
 OPENAI_VERSION = "2020-10-01"  # the only version there is
 CLIENT_CLOSED = 499  # how the log calls an answer that nobody waited for
-MAX_SHOWN_PATH = 64
 METERED = "/v1/"  # requests to these routes are counted
 _ALWAYS = ((b"openai-version", OPENAI_VERSION.encode()), (b"x-content-type-options", b"nosniff"))
-_LABEL = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_LABEL = re.compile(rf"(?!.*{TOKEN_PREFIX})[A-Za-z0-9._:/+=@-]{{1,128}}")
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9._-]{0,20}(?=/|$)){1,6}")  # too short for a key, too plain for a prompt
 
 RawHeader = tuple[bytes, bytes]
 
@@ -156,8 +157,10 @@ def _write_line(scope: Scope, context: RequestContext) -> None:
 
 
 def _shown_path(scope: Scope) -> str:
-    """The route's pattern; of an unknown path, no more than its printable start."""
+    """The route's pattern; of an unknown path, the start that can hold no secret."""
     route = scope.get("route")
     if route is not None:
         return str(route.path)
-    return ascii(scope["path"][:MAX_SHOWN_PATH])[1:-1]
+    plain = _PLAIN_PATH.match(scope["path"])
+    start = plain[0] if plain else "/"
+    return start if start == scope["path"] else start + "..."

@@ -22,6 +22,7 @@ from ensue.errors import (
     UnsupportedMediaType,
 )
 
+MAX_PARAM = 256  # characters of a field's path; a caller's own names may make it any length
 LONGEST_RETRY_AFTER_S = 60  # of a 503
 DEFAULT_RETRY_AFTER_S = 1  # of a 503 that does not say
 DRAINING_RETRY_AFTER_S = 5
@@ -31,7 +32,8 @@ log = structlog.get_logger("ensue.api")
 
 def body_of(error: RequestError) -> ErrorObject:
     """The one shape."""
-    return ErrorObject(ErrorDetail(error.message, error.type, error.param, error.code))
+    param = None if error.param is None else error.param[:MAX_PARAM]
+    return ErrorObject(ErrorDetail(error.message, error.type, param, error.code))
 
 
 def headers_of(error: RequestError) -> dict[str, str]:

@@ -98,7 +98,7 @@ class GenerationEndpoint(ABC, Generic[B]):
         asked = self._request(body, model, _caller(context.key), request_id, deadline)
         work = Work(context, self._accountants, request.scope["route"].path, body.user)
         try:
-            response = await unless_disconnected(request.receive, self._respond(work, model, asked, body))
+            response = await unless_disconnected(request.receive, self._in_time(work, model, asked, body))
         except BaseException as error:
             await work.close(error)
             raise
@@ -107,22 +107,24 @@ class GenerationEndpoint(ABC, Generic[B]):
         response.headers.update(warning_headers(warnings))
         return response
 
+    async def _in_time(self, work: Work, model: ServedModel, asked: CompletionRequest, body: B) -> Response:
+        try:
+            async with asyncio.timeout(self._limits.request_timeout_s):
+                return await self._respond(work, model, asked, body)
+        except TimeoutError:
+            raise RequestTimeout("The request took longer than this server allows.") from None
+
     async def _respond(self, work: Work, model: ServedModel, asked: CompletionRequest, body: B) -> Response:
         """The whole answer, or one that will stream it and close the work."""
         completion = await work.start(self._service, await self._service.prepare(model, asked))
         head = AnswerHead(
             f"{self.id_prefix}-{asked.request_id}", int(time.time()), body.model or model.name, completion.fingerprint
         )
-        writer, timeout_s = self._writer(body, asked, head), self._limits.request_timeout_s
+        writer = self._writer(body, asked, head)
         if body.stream:
             events = Events(completion, writer, stream_options(body))
-            return EventStream(events.send, work.close, timeout_s=timeout_s)
-        try:
-            async with asyncio.timeout(timeout_s):
-                choices = await completion.collect()
-        except TimeoutError:
-            raise RequestTimeout("The request took longer than this server allows.") from None
-        content = msgspec.json.encode(writer.whole(choices, _usage(completion.usage)))
+            return EventStream(events.send, work.close, timeout_s=self._limits.request_timeout_s)
+        content = msgspec.json.encode(writer.whole(await completion.collect(), _usage(completion.usage)))
         return Response(content, media_type="application/json")
 
 

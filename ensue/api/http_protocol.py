@@ -1,5 +1,6 @@
 """Uvicorn's HTTP/1.1 protocol with bounds: how large headers may be, how slowly a request may come, how long a client
-may leave its answer untaken. What breaks them is answered in the one error shape, and the connection ends.
+may leave its answer untaken. What breaks them is answered in the one error shape, and the connection ends. Nothing is
+upgraded, and what stands behind a body changes nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import secrets
 from enum import Enum, auto
 from typing import Any
 
+import httptools
 import msgspec
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -25,6 +27,10 @@ STALL_AFTER_S = 30.0  # a client that takes nothing for this long, its buffer fu
 
 class _HeadersTooLargeError(Exception):
     """Ends parsing; the parser's library wraps it."""
+
+
+class _UnservedError(Exception):
+    """Ends parsing: a transfer coding that is not served, or a tunnel."""
 
 
 class _Phase(Enum):
@@ -100,10 +106,30 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._phase is not _Phase.BODY:
             self._num_unseen_bytes += len(data)  # the parser keeps a field to itself until it is complete
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self._phase is not _Phase.BODY and self._num_unseen_bytes > self._limits.max_header_bytes:
             self._refuse(431, *self._too_large())
         self._bound_idleness()
+
+    def _parse(self, data: bytes) -> None:
+        pieces: list[bytes | memoryview] = [memoryview(data)]
+        try:
+            while pieces:
+                piece = pieces.pop()
+                try:
+                    self.parser.feed_data(piece)
+                except httptools.HttpParserUpgrade as upgrade:
+                    pieces += (piece[upgrade.args[0] :], self._head_without_upgrade())
+        except httptools.HttpParserError:
+            self.send_400_response("")
+
+    def _head_without_upgrade(self) -> bytes:
+        """For another parser: clients offer HTTP/2 along with a request, and this one has given up its body."""
+        fields = [b"%b: %b\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        head = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        self.parser = httptools.HttpRequestParser(self)
+        return head + b"".join(fields) + b"\r\n"
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -116,10 +142,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self._count_header_bytes(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
+        if self._phase is _Phase.HEADERS:  # a field behind the body would pass what has looked at those before it
+            super().on_header(name, value)
         self._count_header_bytes(len(name) + len(value) + len(b": \r\n"))
+        if name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            raise _UnservedError
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():  # this parser ends here
+            if self.parser.get_method() == b"CONNECT":
+                raise _UnservedError
+            return
         self._phase = _Phase.BODY
         self._num_unseen_bytes = 0
         super().on_headers_complete()
@@ -128,6 +161,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._await_receipt(self._limits.body_timeout_s)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._phase = _Phase.IDLE
         self._end_receipt()
         super().on_message_complete()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NoReturn
@@ -39,7 +40,7 @@ def parse(body: bytes, max_depth: int) -> Any:
     """
     text = _decode(body)
     try:
-        value = _read(text)
+        value = _read(text, max_depth)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise InvalidRequest(f"The body is not valid JSON: {place} cannot be read.") from None
@@ -48,17 +49,19 @@ def parse(body: bytes, max_depth: int) -> Any:
     if _is_deeper(text, max_depth):
         raise _too_deep(max_depth)
     if _SURROGATE_ESCAPE.search(text):
-        _refuse_flaws(value, "")
+        _refuse_flaws(value)
     return value
 
 
-def _read(text: str) -> Any:
+def _read(text: str, max_depth: int) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except (_FlawFound, ValueError):  # ValueError: bad syntax, or a number with too many digits
         value = json.loads(text, object_pairs_hook=_marked, parse_constant=_mark_constant, parse_int=_bounded_int)
-        _refuse_flaws(value, "")
-        raise
+        if not _is_deeper(text, max_depth):
+            _refuse_flaws(value)
+            raise
+        raise _too_deep(max_depth) from None
 
 
 def _decode(body: bytes) -> str:
@@ -109,19 +112,31 @@ def _bounded_int(digits: str) -> int | _Flaw:
     return int(digits) if len(digits) <= MAX_INT_DIGITS else _Flaw("the number has too many digits")
 
 
-def _refuse_flaws(value: Any, path: str) -> None:
+def _refuse_flaws(value: Any) -> None:
+    if (found := _first_flaw(value)) is not None:
+        sentence, places = found
+        path = "".join(reversed(places)).removeprefix(".")
+        raise InvalidRequest(sentence, param=path or None)
+
+
+def _first_flaw(value: Any) -> tuple[str, list[str]] | None:
+    """Its sentence, and where it stands, innermost place first."""
     match value:
         case _Flaw(sentence):
-            raise InvalidRequest(f"The body is not valid JSON: {sentence}.", param=path or None)
-        case str() if not _is_unicode(value):
-            raise InvalidRequest("Texts must not have lone surrogates.", param=path or None)
+            return f"The body is not valid JSON: {sentence}.", []
+        case str():
+            return None if _is_unicode(value) else ("Texts must not have lone surrogates.", [])
         case list():
-            for index, item in enumerate(value):
-                _refuse_flaws(item, f"{path}[{index}]")
+            items: Iterable[tuple[Any, Any]] = enumerate(value)
         case dict():
-            for key, item in value.items():
-                _refuse_flaws(key, path)
-                _refuse_flaws(item, f"{path}.{shown(key)}" if path else shown(key))
+            items = value.items()
+        case _:
+            return None
+    for place, item in items:
+        if (found := _first_flaw(place) or _first_flaw(item)) is not None:
+            found[1].append(f".{shown(place)}" if isinstance(place, str) else f"[{place}]")
+            return found
+    return None
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,4 +1,7 @@
-"""Asks the prover's process, starts another where it was killed, and remembers what it said."""
+"""Asks the prover's process, starts another where it was killed, and remembers what it said.
+
+Askers take turns by name: one who asks for much that costs delays another by no more than a proof or two.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from ensue.errors import InvalidGrammar, Overloaded
 from ensue.guided.constraint import Constraint
 from ensue.guided.proof_cache import ProofCache
 from ensue.guided.prover_frames import LENGTH_BYTES, Outcome, hello, question, read_answer
+from ensue.guided.turns import Turns
 from ensue.guided.vocabulary import Vocabulary
 from ensue.request import CompiledGrammar
 
@@ -40,6 +44,16 @@ class ProofStats:
     num_kills: int = 0  # of the prover
 
 
+@dataclass(slots=True)
+class _Job:
+    """A proof that somebody waits for."""
+
+    owner: str
+    task: asyncio.Task[Outcome]
+    num_askers: int = 0
+    has_begun: bool = False
+
+
 class Prover:
     """Proves constraints for one vocabulary, one at a time. Used from one event loop."""
 
@@ -52,29 +66,33 @@ class Prover:
         self._limits = limits or ProofLimits()
         self._vocabulary = vocabulary
         self._cache = ProofCache(self._limits.cache_bytes)
-        self._running: dict[bytes, asyncio.Task[Outcome]] = {}
-        self._turn = asyncio.Lock()
+        self._running: dict[bytes, _Job] = {}
+        self._turns = Turns()
         self._process: Process | None = None
 
-    async def prove(self, constraint: Constraint) -> CompiledGrammar:
+    async def prove(self, constraint: Constraint, owner: str = "") -> CompiledGrammar:
         """
+        Args:
+            owner: in whose turn.
+
         Raises:
             InvalidGrammar: malformed, impossible or too costly; `param` is the place within the constraint.
             Overloaded: too many proofs wait, or this one's prover was killed from outside.
         """
-        outcome = await self._outcome(constraint)
+        outcome = await self._outcome(constraint, owner)
         if isinstance(outcome, InvalidGrammar):
             raise InvalidGrammar(outcome.message, param=outcome.param)
         return outcome
 
     async def close(self) -> None:
         """End the process and whatever still waits for it."""
-        for task in self._running.values():
+        tasks = [job.task for job in self._running.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._end_process()
 
-    async def _outcome(self, constraint: Constraint) -> Outcome:
+    async def _outcome(self, constraint: Constraint, owner: str) -> Outcome:
         digest = constraint.digest
         if (known := self._cache.get(digest)) is not None:
             self.stats.num_hits += 1
@@ -82,24 +100,41 @@ class Prover:
         if digest in self._running:
             self.stats.num_hits += 1
         else:
-            self._start(digest, constraint)
-        return await asyncio.shield(self._running[digest])  # others may wait for it, too
+            self._start(digest, constraint, owner)
+        job = self._running[digest]
+        job.num_askers += 1
+        try:
+            return await asyncio.shield(job.task)  # others may wait for it, too
+        finally:
+            job.num_askers -= 1
+            if not job.num_askers and not job.has_begun:  # else its answer is worth remembering
+                self._forget(digest, job)
+                job.task.cancel()
 
-    def _start(self, digest: bytes, constraint: Constraint) -> None:
-        if len(self._running) >= self._limits.max_waiting:
+    def _start(self, digest: bytes, constraint: Constraint, owner: str) -> None:
+        if len(self._running) >= self._limits.max_waiting and self._has_its_share(owner):
             raise Overloaded("Too many constraints wait to be checked.", retry_after_s=1)
         self.stats.num_misses += 1
-        task = asyncio.create_task(self._prove(digest, constraint))
-        self._running[digest] = task
-        task.add_done_callback(lambda done: self._finish(digest, done))
+        job = _Job(owner, asyncio.create_task(self._prove(digest, constraint, owner)))
+        self._running[digest] = job
+        job.task.add_done_callback(lambda done: self._finish(digest, job, done))
 
-    def _finish(self, digest: bytes, task: asyncio.Task[Outcome]) -> None:
-        del self._running[digest]
+    def _has_its_share(self, owner: str) -> bool:
+        owners = [job.owner for job in self._running.values()]
+        return owners.count(owner) >= max(1, self._limits.max_waiting // len({*owners, owner}))
+
+    def _forget(self, digest: bytes, job: _Job) -> None:
+        if self._running.get(digest) is job:
+            del self._running[digest]
+
+    def _finish(self, digest: bytes, job: _Job, task: asyncio.Task[Outcome]) -> None:
+        self._forget(digest, job)
         if not task.cancelled() and task.exception() is None:  # read, so that nobody misses it
             self.stats.num_refused += isinstance(task.result(), InvalidGrammar)
 
-    async def _prove(self, digest: bytes, constraint: Constraint) -> Outcome:
-        async with self._turn:
+    async def _prove(self, digest: bytes, constraint: Constraint, owner: str) -> Outcome:
+        async with self._turns.take(owner):
+            self._running[digest].has_begun = True
             outcome = await self._ask(constraint)
         self._cache.put(digest, outcome)
         return outcome

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ensue.errors import ConfigError, ModelError, shown
-from ensue.model.files import Fields, read_json
+from ensue.model.files import MOST, Fields, read_json
 from ensue.model.rope_config import RopeConfig, read_rope
 from ensue.model_folder import find
 
@@ -193,7 +193,7 @@ def _max_model_len(own: int, rope: RopeConfig, wanted: int | None) -> int:
     if rope.kind == "dynamic":  # beyond it, the angles of all positions would change as the text grows
         own = longest = min(own, rope.original_length)
     if rope.kind == "yarn":
-        longest = max(own, int(rope.original_length * rope.factor))
+        longest = max(own, int(min(MOST, rope.original_length * rope.factor)))
     if wanted is not None and wanted > longest:
         raise ConfigError(f"--max-model-len {wanted} is longer than the {longest} positions that this model knows.")
     return own if wanted is None else wanted

@@ -10,7 +10,7 @@ from typing import Any
 
 from ensue.config import MIB
 from ensue.errors import ModelError, shown
-from ensue.model_folder import find
+from ensue.model_folder import find, refuse_large
 
 MAX_JSON_BYTES = 64 * MIB  # the index of a model with a million tensors
 MOST = 1 << 24  # of any count: sizes, layers, positions
@@ -26,8 +26,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     if path is None:
         raise ModelError(f"The model folder has no {name}.")
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ModelError(f"The model's {name} is larger than {MAX_JSON_BYTES // MIB} MiB.")
+        refuse_large(path, MAX_JSON_BYTES)
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"The model's {name} cannot be read: {error}.") from None

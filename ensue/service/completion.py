@@ -84,7 +84,7 @@ class CompletionService:
             RequestError: invalid, too long, or no engine to take it.
         """
         info, meter = model.engine.info, Meter(self._metrics, model.name)
-        grammar = None if request.guided is None else await prove(request.guided, model.prover)
+        grammar = None if request.guided is None else await prove(request.guided, model.prover, request.fair_share_key)
         if _is_short(request):
             resolved = resolve(request, model.tokenizer, info, grammar)
         else:

@@ -25,8 +25,11 @@ class Guided:
     answer_field: str = ""  # of what a text must satisfy that calls no tools
 
 
-async def prove(guided: Guided, prover: Prover | None) -> CompiledGrammar:
+async def prove(guided: Guided, prover: Prover | None, owner: str = "") -> CompiledGrammar:
     """
+    Args:
+        owner: in whose turn, where several wait.
+
     Raises:
         InvalidGrammar: with the place in `param`.
         UnsupportedParameter: nothing proves constraints for this model.
@@ -35,7 +38,7 @@ async def prove(guided: Guided, prover: Prover | None) -> CompiledGrammar:
     if prover is None:
         raise UnsupportedParameter("This server does not support guided decoding.", param=guided.field)
     try:
-        return await prover.prove(guided.constraint)
+        return await prover.prove(guided.constraint, owner)
     except InvalidGrammar as error:
         raise InvalidGrammar(error.message, param=_param(guided, error.param)) from None
 

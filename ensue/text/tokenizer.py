@@ -9,10 +9,11 @@ from pathlib import Path
 import tokenizers
 
 from ensue.errors import ModelError
-from ensue.model_folder import find
+from ensue.model_folder import find, refuse_large
 from ensue.text.longest_token import longest_token_chars
 from ensue.text.token_bytes import decoding_of
 from ensue.text.tokenizer_files import (
+    MAX_BYTES,
     Settings,
     class_name,
     declared_tokens,
@@ -24,6 +25,8 @@ from ensue.text.tokenizer_files import (
     unnamed_tokens,
 )
 from ensue.text.utf8 import Utf8Reader, whole_text
+
+LARGEST_ID = (1 << 24) - 1  # the library goes through all ids up to the last, be there tokens or not
 
 
 class _WholeTexts(dict[int, str | None]):
@@ -89,10 +92,13 @@ class Tokenizer:
         if path is None:
             found = ", ".join(sorted(p.name for p in folder.glob("*token*"))) or "none"
             raise ModelError(f"The model has no tokenizer.json, which is needed (tokenizer files found: {found}).")
+        refuse_large(path, MAX_BYTES)
         try:
             backend = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises nothing narrower
             raise ModelError(f"The model's tokenizer.json cannot be read: {error}.") from None
+        if max(backend.get_vocab(with_added_tokens=True).values(), default=0) > LARGEST_ID:
+            raise ModelError(f"The model's tokenizer.json has token ids above {LARGEST_ID}.")
         settings = read_settings(folder)
         templates = find_chat_template(folder, settings), find_tool_template(folder, settings)
         return cls(backend, settings, *templates)

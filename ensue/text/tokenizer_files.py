@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ensue.config import MIB
 from ensue.errors import ModelError
-from ensue.model_folder import find
+from ensue.model_folder import find, refuse_large
 
+MAX_BYTES = 256 * MIB  # of each file
 Settings = Mapping[str, Any]
 TokenFlags = Mapping[str, Any]
 
@@ -91,9 +93,15 @@ def declared_tokens(settings: Settings) -> list[TokenFlags]:
 
 
 def unnamed_tokens(settings: Settings) -> list[TokenFlags]:
-    """Special tokens that count only where the file has no added token of this text."""
+    """Special tokens that count only where the file has no added token of this text.
+
+    Raises:
+        ModelError: not a list or an object.
+    """
     extra = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
     values = extra.values() if isinstance(extra, dict) else extra
+    if not isinstance(values, Iterable):
+        raise ModelError("The model's extra special tokens must be a list or an object.")
     return [_flags(value) for value in values if content_of(value) is not None]
 
 
@@ -125,6 +133,7 @@ def _read_object(folder: Path, name: str) -> dict[str, Any]:
 
 def _read_text(path: Path) -> str:
     try:
+        refuse_large(path, MAX_BYTES)
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"The model's {path.name} cannot be read: {type(error).__name__}.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import struct
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 import ensue.tiny
+from ensue.errors import ModelError
+from ensue.text.tokenizer import Tokenizer
 
 TINY = Path(ensue.tiny.__file__).parent
 
@@ -107,3 +110,36 @@ def test_names_that_are_no_models_end_the_start(tmp_path: Path, model: str) -> N
     assert code != 0
     assert "Traceback" not in printed
     assert "\x1b[31m" not in printed
+
+
+def grown(path: Path) -> None:
+    """To a size that takes no room on the disk, and all memory when it is read."""
+    with path.open("ab") as file:
+        file.truncate(2**42)
+
+
+def large_id(path: Path) -> None:
+    layout = json.loads(path.read_text())
+    vocabulary = layout["model"]["vocab"]
+    vocabulary[max(vocabulary, key=vocabulary.get)] = 2**31
+    path.write_text(json.dumps(layout))
+
+
+TOKENIZER_TRAPS: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "sparse tokenizer": ("tokenizer.json", grown, "larger than"),
+    "sparse settings": ("tokenizer_config.json", grown, "larger than"),
+    "sparse template": ("chat_template.jinja", grown, "larger than"),
+    "far ids": ("tokenizer.json", large_id, "ids above"),
+    "no list": ("tokenizer_config.json", lambda path: path.write_text('{"extra_special_tokens": 5}'), "must be a list"),
+    "deep": ("tokenizer_config.json", lambda path: path.write_text("[" * 100_000), "cannot be read"),
+    "pipe": ("chat_template.jinja", os.mkfifo, "not an ordinary file"),
+    "device": ("chat_template.jinja", lambda path: path.symlink_to("/dev/zero"), "not an ordinary file"),
+}
+
+
+@pytest.mark.parametrize("name", TOKENIZER_TRAPS)
+def test_traps_beside_the_weights_are_refused_before_they_cost(folder: Path, name: str) -> None:
+    file, spoil, sentence = TOKENIZER_TRAPS[name]
+    spoil(folder / file)
+    with pytest.raises(ModelError, match=sentence):
+        Tokenizer.from_folder(folder)

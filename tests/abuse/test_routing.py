@@ -116,6 +116,24 @@ def test_key_in_a_query_opens_nothing_and_is_not_logged(victim: Victim) -> None:
     assert victim.server.key not in victim.log_path.read_text()
 
 
+def test_key_where_none_belongs_is_not_logged(victim: Victim) -> None:
+    """Nor is a prompt; a misspelt path is, as far as it is plain."""
+    key = victim.server.key
+    for target in (
+        f"/{key}",
+        f"/v1/{key}/x",
+        f"/v1/models/{key}",
+        "/the%20otter%20keeps%20its%20pebble",
+        "/v1/embeddings",
+    ):
+        headers = (b"x-request-id: " + key.encode(), b"user-agent: " + key.encode(), b"referer: /" + key.encode())
+        assert victim.request("GET", target, headers=headers).status == 404
+    log = victim.log_path.read_text()
+    assert key not in log
+    assert "otter keeps" not in log
+    assert '"/v1/embeddings"' in log
+
+
 def test_revoked_key_stops_within_the_stated_time(victim: Victim) -> None:
     key, token = victim.keys.create("soon gone")
     assert victim.request("GET", "/v1/models", key=token).status == 200

@@ -69,11 +69,24 @@ def test_contradictory_lengths_are_refused(victim: Victim, lines: tuple[str, ...
     assert answer.status is None or 400 <= answer.status < 500, answer
 
 
-def test_request_behind_a_lie_about_the_length_is_not_run(victim: Victim) -> None:
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("content-length: 4", "transfer-encoding: chunked"),
+        ("transfer-encoding: chunked", "content-length: 4"),
+        ("transfer-encoding: gzip, chunked",),
+        ("transfer-encoding: chunked, identity",),
+        ("transfer-encoding: \x0bchunked",),
+        ("transfer-encoding : chunked",),
+        ("content-length: 5, 5",),
+        ("content-length: +5",),
+        ("x: y\r\n transfer-encoding: chunked",),
+    ],
+)
+def test_request_behind_a_lie_about_the_length_is_not_run(victim: Victim, lines: tuple[str, ...]) -> None:
     """The second request hides in the first one's body."""
     hidden = b"GET /version HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
     with victim.connect() as connection:
-        lines = ("content-length: 4", "transfer-encoding: chunked", "connection: close")
         connection.sendall(head_of(victim, *lines) + b"0\r\n\r\n" + hidden)
         connection.settimeout(30)
         data = b""
@@ -82,6 +95,38 @@ def test_request_behind_a_lie_about_the_length_is_not_run(victim: Victim) -> Non
                 data += piece
     assert data.count(b"HTTP/1.1 400 ") == 1
     assert b'"version"' not in data
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "TLS/1.0"])
+def test_offer_of_another_protocol_is_left_out(victim: Victim, protocol: str) -> None:
+    """Some clients offer HTTP/2 along with their first request; its body belongs to it."""
+    body = secret_body()
+    lines = ("connection: close, Upgrade, HTTP2-Settings", f"upgrade: {protocol}", f"content-length: {len(body)}")
+    head = head_of(victim, *lines)
+    for pieces in ((head + body,), (head[:-1], head[-1:] + body[:5], body[5:])):
+        assert victim.exchange(*pieces).status == 200
+
+
+def test_many_offers_behind_one_another_are_each_answered(victim: Victim) -> None:
+    one = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: %bupgrade\r\nupgrade: h2c\r\n\r\n"
+    with victim.connect() as connection:
+        connection.sendall(one % b"" * 500 + one % b"close, ")
+        data = b"".join(iter(lambda: connection.recv(2**16), b""))
+    assert data.count(b"HTTP/1.1 200 ") == 501
+
+
+@pytest.mark.parametrize(
+    ("left_out", "status"), [(b"authorization: ", 401), (b"host: ", 400), (b"content-type: ", 415)]
+)
+def test_fields_behind_the_body_change_nothing(victim: Victim, left_out: bytes, status: int) -> None:
+    """What stands before a server looks at the fields before the body alone."""
+    body = secret_body()
+    lines = head_of(victim, "transfer-encoding: chunked", "connection: close").rstrip().split(b"\r\n")
+    late = [line for line in lines if line.startswith(left_out)]
+    head = b"\r\n".join(line for line in lines if line not in late)
+    answer = victim.exchange(b"%b\r\n\r\n%x\r\n%b\r\n0\r\n%b\r\n\r\n" % (head, len(body), body, late[0]))
+    assert answer.status == status
+    assert answer.error
 
 
 def test_gzip_is_refused(victim: Victim) -> None:

@@ -167,3 +167,11 @@ async def test_the_log_has_one_line_a_request_without_body_or_query(
     assert "l-1" in lines[0]
     assert "request_id=req_" in lines[0]
     assert not any(word in "".join(lines) for word in ("sk-secret", "my words", "bad label", "\x1b[31m"))
+
+
+async def test_a_path_is_told_up_to_a_bound(api: Api) -> None:
+    """A caller's names, nested, may make it any length."""
+    body = '{"prompt":' + '{"%s":' % ("k" * 64) * 40 + "NaN" + "}" * 41
+    response = await api.client.post("/v1/completions", content=body, headers=JSON)
+    assert response.status_code == 400
+    assert 200 < len(response.json()["error"]["param"]) <= 256

@@ -44,3 +44,17 @@ def test_nesting_without_end_is_refused() -> None:
     for body in (b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000):
         with pytest.raises(InvalidRequest, match="more than 64 levels"):
             strict_json.parse(body, 64)
+
+
+def test_a_flaw_in_the_depth_does_not_hide_it() -> None:
+    """Its path would be as long as the body."""
+    with pytest.raises(InvalidRequest, match="more than 64 levels"):
+        strict_json.parse(b'{"long name":' * 500 + b"NaN" + b"}" * 500, 64)
+
+
+@given(VALUES, st.sampled_from([b"NaN", b"9" * 4500, b'{"k":1,"k":2}', rb'"\ud800"']))
+def test_the_first_flaw_is_named_by_its_path(value: Any, flaw: bytes) -> None:
+    body = b'{"a":[0,{"b":%b}],"c":%b,"d":%b}' % (flaw, json.dumps(value).encode(), flaw)
+    with pytest.raises(InvalidRequest) as caught:
+        strict_json.parse(body, 64)
+    assert caught.value.param == "a[1].b" + (".k" if b"k" in flaw else "")

@@ -96,6 +96,40 @@ async def test_questions_beyond_the_bound_are_turned_away() -> None:
     await prover.close()
 
 
+async def test_nobody_waits_behind_all_that_another_asked(prover: Prover) -> None:
+    order: list[str] = []
+
+    async def ask(owner: str, number: int) -> None:
+        await prover.prove(Constraint("regex", f"{owner}{number}"), owner)
+        order.append(owner)
+
+    await asyncio.gather(*[ask("flood", i) for i in range(8)], ask("other", 0), ask("third", 0))
+    assert order.index("other") <= 2
+    assert order.index("third") <= 3
+
+
+async def test_what_nobody_waits_for_is_not_proved(prover: Prover) -> None:
+    asked = [asyncio.create_task(prover.prove(Constraint("regex", f"a{i}"))) for i in range(5)]
+    await asyncio.sleep(0)
+    for task in asked:
+        task.cancel()
+    await asyncio.wait(asked)
+    assert await prover.prove(Constraint("regex", "a4"))  # asked for again while it is being forgotten
+    await asyncio.sleep(0)
+    assert prover._running == {}
+
+
+async def test_a_flood_leaves_room_for_another() -> None:
+    prover = Prover(vocabulary, ProofLimits(max_waiting=4))
+    flood = [asyncio.create_task(prover.prove(Constraint("regex", f"a{i}"), "flood")) for i in range(4)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await prover.prove(SIMPLE, "flood")
+    assert await prover.prove(SIMPLE, "other")
+    await asyncio.gather(*flood)
+    await prover.close()
+
+
 def process_id(prover: Prover) -> int:
     assert prover._process is not None
     return prover._process.pid

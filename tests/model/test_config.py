@@ -162,6 +162,8 @@ def test_the_context_can_be_shortened_but_not_lengthened(tmp_path: Path) -> None
 def test_yarn_may_use_what_it_was_made_for_and_dynamic_only_its_original_length(tmp_path: Path) -> None:
     yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8192}
     assert load_config(write(tmp_path, rope_scaling=yarn), 32768).max_model_len == 32768
+    with pytest.raises(ConfigError, match="longer than the 16777216 positions"):
+        load_config(write(tmp_path, rope_scaling={**yarn, "factor": 1e308}), 2**24 + 1)
     dynamic = {"rope_type": "dynamic", "factor": 4.0}
     with pytest.raises(ConfigError, match="8192 positions"):
         load_config(write(tmp_path, rope_scaling=dynamic), 32768)

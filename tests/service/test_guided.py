@@ -94,7 +94,7 @@ class OneProof(Prover):
     def __init__(self, place: str | None) -> None:
         self.place = place
 
-    async def prove(self, constraint: Constraint) -> CompiledGrammar:
+    async def prove(self, constraint: Constraint, owner: str = "") -> CompiledGrammar:
         raise InvalidGrammar("no", param=self.place)
 
 

@@ -1,0 +1,55 @@
+"""Turns at something that serves one at a time: names take turns, so that none waits behind all that another asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Turns:
+    """Used from one event loop."""
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # the first name is the next one's
+
+    @asynccontextmanager
+    async def take(self, name: str) -> AsyncIterator[None]:
+        """Wait for a turn, and pass it on in the end."""
+        await self._wait(name)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, name: str) -> None:
+        if not self._is_taken:
+            self._is_taken = True
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(name, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._leave(name, turn)
+            else:  # it came at the same moment
+                self._pass_on()
+            raise
+
+    def _leave(self, name: str, turn: asyncio.Future[None]) -> None:
+        self._waiting[name].remove(turn)
+        if not self._waiting[name]:
+            del self._waiting[name]
+
+    def _pass_on(self) -> None:
+        name = next(iter(self._waiting), None)
+        if name is None:
+            self._is_taken = False
+            return
+        turns = self._waiting.pop(name)
+        turns.popleft().set_result(None)
+        if turns:
+            self._waiting[name] = turns  # at the end of the line

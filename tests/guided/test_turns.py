@@ -1,0 +1,64 @@
+"""Turns: one at a time, names in rotation, and none lost to whoever leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ensue.guided.turns import Turns
+
+STEPS = st.lists(st.tuples(st.sampled_from(["come", "leave", "end"]), st.integers(0, 3)), max_size=40)
+
+
+@given(STEPS)
+def test_one_holds_the_turn_while_anybody_waits(steps: list[tuple[str, int]]) -> None:
+    asyncio.run(follow(steps))
+
+
+async def follow(steps: list[tuple[str, int]]) -> None:
+    turns, tasks, holding = Turns(), [], set[asyncio.Event]()
+
+    async def visit(name: str) -> None:
+        end = asyncio.Event()
+        async with turns.take(name):
+            holding.add(end)
+            with contextlib.suppress(asyncio.CancelledError):
+                await end.wait()
+            holding.remove(end)
+
+    for step, number in steps:
+        if step == "come":
+            tasks.append(asyncio.create_task(visit("abc"[number % 3])))
+        elif step == "leave" and number < len(tasks):
+            tasks[number].cancel()  # it may hold, wait, or have been given the turn this moment
+        elif step == "end" and holding:
+            next(iter(holding)).set()
+        for _ in range(number):
+            await asyncio.sleep(0)
+        assert len(holding) <= 1
+    await drain(tasks, holding)
+    async with asyncio.timeout(5), turns.take("late"):
+        pass
+
+
+async def drain(tasks: list[asyncio.Task[None]], holding: set[asyncio.Event]) -> None:
+    for _ in range(20 * len(tasks) + 20):
+        for end in tuple(holding):
+            end.set()
+        await asyncio.sleep(0)
+    assert all(task.done() for task in tasks)
+
+
+async def test_names_take_turns_in_the_order_in_which_they_came() -> None:
+    turns, order = Turns(), []
+
+    async def visit(name: str) -> None:
+        async with turns.take(name):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*map(visit, "aaaabcb"))
+    assert "".join(order) == "aabcaba"
