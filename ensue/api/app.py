@@ -45,11 +45,13 @@ from ensue.api.protocol import (
     TokenizeObject,
     TokenizerInfo,
     UsageList,
+    UsageRequestList,
     VersionObject,
 )
 from ensue.api.routes import CSV, EVENTS, JSON, PLAIN, Endpoint, RouteSpec
 from ensue.api.tokenize import INFO_QUERY, TokenizeEndpoint
 from ensue.api.usage import QUERY as USAGE_QUERY
+from ensue.api.usage import ROWS_QUERY as USAGE_ROWS_QUERY
 from ensue.api.usage import UsageEndpoint
 from ensue.config import Config
 from ensue.hosts import is_loopback, refuse_open_host
@@ -115,7 +117,7 @@ def create_app(
     if keys is not None and key_admin is not None:
         routes += _admin_routes(KeysEndpoint(keys, key_admin, config.limits), AuditEndpoint(key_admin.audit))
     if keys is not None and usage is not None:
-        routes.append(_usage_route(UsageEndpoint(usage)))
+        routes += _usage_routes(UsageEndpoint(usage))
     routes.append(_description_route(routes, config, has_keys=keys is not None))
     for spec in routes:
         _add(app, spec, gate, limits)
@@ -191,9 +193,13 @@ def _admin_routes(keys: KeysEndpoint, audit: AuditEndpoint) -> tuple[RouteSpec, 
     )
 
 
-def _usage_route(usage: UsageEndpoint) -> RouteSpec:
-    answers = {JSON: UsageList, CSV: str}
-    return RouteSpec("GET", "/admin/usage", usage.list, needs("admin"), "listUsage", answers, query=USAGE_QUERY)
+def _usage_routes(usage: UsageEndpoint) -> tuple[RouteSpec, ...]:
+    admin, sums, rows = needs("admin"), {JSON: UsageList, CSV: str}, {JSON: UsageRequestList, CSV: str}
+    path = "/admin/usage/requests"
+    return (
+        RouteSpec("GET", "/admin/usage", usage.list, admin, "listUsage", sums, query=USAGE_QUERY),
+        RouteSpec("GET", path, usage.requests, admin, "listUsageRequests", rows, query=USAGE_ROWS_QUERY),
+    )
 
 
 def _description_route(routes: Sequence[RouteSpec], config: Config, *, has_keys: bool) -> RouteSpec:

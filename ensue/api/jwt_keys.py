@@ -84,7 +84,7 @@ class JwtKeys:
             rights = self._rights(claims)
         except InvalidRequest:
             raise _refused() from None
-        return ApiKey(f"jwt_{digest[:24]}", subject[:128], "", "", rights, int(self._now()))
+        return ApiKey(f"jwt_{digest[:24]}", subject[:128], "", "", rights, int(self._now()), is_outside=True)
 
     def _rights(self, claims: Claims) -> KeyRights:
         """What is not said is not given, but for models and limits: without a claim there are no bounds."""

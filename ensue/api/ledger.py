@@ -32,9 +32,17 @@ class LedgerAccountant:
         Raises:
             Overloaded: the database does not answer.
         """
-        key_id = None if ask.key is None else ask.key.id
-        now = int(self._now())
-        await self._ledger.reserve(Reservation(ask.request_id, key_id, ask.model, ask.endpoint, ask.user, now))
+        await self._ledger.reserve(
+            Reservation(
+                id=ask.request_id,
+                key_id=None if ask.key is None else ask.key.id,
+                model=ask.model,
+                endpoint=ask.endpoint,
+                user=ask.user,
+                created_at=int(self._now()),
+                key_name=None if ask.key is None or not ask.key.is_outside else ask.key.name,
+            )
+        )
         self._running[ask.request_id] = ask
         if not self._is_following:
             self._follow_later()

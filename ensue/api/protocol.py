@@ -301,6 +301,33 @@ class UsageList(msgspec.Struct, frozen=True, kw_only=True):
     data: Annotated[list[UsageSum], "In the order of what they are by"]
 
 
+class UsageRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of the ledger; what is null of its end is not known, or it still runs."""
+
+    object: Annotated[Literal["usage_request"], "What this is"] = "usage_request"
+    id: Annotated[str, "The answer's x-request-id"]
+    created_at: Annotated[Count, "Unix seconds"]
+    key_id: Annotated[str | None, "Null: no key was needed"]
+    key_name: Annotated[str | None, "What people call the key; null where it is not known"]
+    endpoint: Annotated[str, "The route's path"]
+    model: Annotated[str, "Canonical name"]
+    user: Annotated[str | None, "The request's label"]
+    prompt_tokens: Annotated[Count, "Cached ones among them"]
+    cached_tokens: Annotated[Count, "Prompt tokens that were not computed"]
+    completion_tokens: Annotated[Count, "Of all samples"]
+    finish: Annotated[str | None, "Reasons of the choices, or cancelled, error, lost"]
+    status: Annotated[int | None, "Of the HTTP answer, where one was begun"]
+    queue_s: Annotated[float | None, "Seconds that it waited in the engine"]
+    first_token_s: Annotated[float | None, "Seconds to its first token"]
+    total_s: Annotated[float | None, "Seconds to its end"]
+    settled_at: Annotated[Count | None, "Unix seconds"]
+
+
+class UsageRequestList(msgspec.Struct, frozen=True, kw_only=True):
+    object: Annotated[Literal["list"], "What this is"] = "list"
+    data: Annotated[list[UsageRequest], "The newest first"]
+
+
 class AuditObject(msgspec.Struct, frozen=True, kw_only=True):
     """One act, or one refused authentication."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 from rich.console import Console
@@ -18,9 +19,24 @@ from ensue.store import instances
 from ensue.store.ledger_rows import recover
 from ensue.store.usage import SUMS, Dimension, UsageRow, Wanted, purge
 from ensue.store.usage_report import as_csv, as_dict, parse_day, parse_wanted, read_report
+from ensue.store.usage_rows import RequestRow, parse_rows_wanted, read_rows, rows_as_csv
 
 NUMBERS = (*SUMS, "total_tokens")
 WIDTH_OF_A_FILE = 240
+REQUEST_COLUMNS: tuple[tuple[str, Callable[[RequestRow], str]], ...] = (
+    ("time", lambda row: datetime.fromtimestamp(int(row["created_at"] or 0), UTC).strftime("%Y-%m-%d %H:%M:%SZ")),
+    ("id", lambda row: str(row["id"])),
+    ("key", lambda row: str(row["key_name"] or row["key_id"] or "without a key")),
+    ("endpoint", lambda row: str(row["endpoint"])),
+    ("model", lambda row: str(row["model"])),
+    ("user", lambda row: str(row["user"] or "")),
+    ("prompt", lambda row: f"{row['prompt_tokens']:,}"),
+    ("cached", lambda row: f"{row['cached_tokens']:,}"),
+    ("completion", lambda row: f"{row['completion_tokens']:,}"),
+    ("finish", lambda row: str(row["finish"] or "runs")),
+    ("status", lambda row: str(row["status"] or "")),
+    ("seconds", lambda row: "" if row["total_s"] is None else f"{row['total_s']:.2f}"),
+)
 
 
 def show(place: Place, parameters: Mapping[str, str], form: Literal["json", "csv", "table"]) -> None:
@@ -35,6 +51,25 @@ def show(place: Place, parameters: Mapping[str, str], form: Literal["json", "csv
         sys.stdout.write(as_csv(rows, wanted.by))
     else:
         _print_table(rows, wanted.by)
+
+
+def show_requests(
+    place: Place, parameters: Mapping[str, str], limit: int, form: Literal["json", "csv", "table"]
+) -> None:
+    """Like `show`, for single requests."""
+    try:
+        wanted = parse_rows_wanted(parameters, limit)
+        with database_of(place.config) as database:
+            recover(database, lambda instance_id: instances.is_alive(database, instance_id), int(time.time()))
+            rows = read_rows(database, wanted)
+    except InvalidRequest as error:
+        raise ConfigError(f"--{error.message}") from None
+    if form == "json":
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    elif form == "csv":
+        sys.stdout.write(rows_as_csv(rows))
+    else:
+        _print_requests(rows)
 
 
 def purge_before(place: Place, before: str) -> None:
@@ -67,6 +102,18 @@ def _print_table(rows: Sequence[UsageRow], by: Sequence[Dimension]) -> None:
         table.add_row(*(Text(_shown(row, dimension)) for dimension in by), *numbers)
     console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
     console.print(table if rows else "Nothing was used.")
+
+
+def _print_requests(rows: Sequence[RequestRow]) -> None:
+    """The newest last, where a terminal is read."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, _ in REQUEST_COLUMNS:
+        is_number = heading in ("prompt", "cached", "completion", "seconds")
+        table.add_column(heading, overflow="fold", justify="right" if is_number else "left")
+    for row in reversed(rows):
+        table.add_row(*(Text(shown(row)) for _, shown in REQUEST_COLUMNS))
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+    console.print(table if rows else "There are no such requests.")
 
 
 def _shown(row: UsageRow, dimension: Dimension) -> str:

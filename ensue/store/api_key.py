@@ -32,6 +32,7 @@ class ApiKey:
     disabled: bool = False
     maker: str | None = None  # id of the key that made it; None: made on the host
     old_until: int | None = None  # when the token before the last rotation ends
+    is_outside: bool = False  # not of the database: a token's subject, or a secret that was supplied
 
     def __post_init__(self) -> None:
         _check_label("name", self.name, 1)

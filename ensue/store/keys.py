@@ -188,7 +188,7 @@ class KeyStore:
                 f"A supplied API key must have at least {MIN_SUPPLIED_LENGTH} characters, "
                 "all of them printable ASCII without spaces."
             )
-        key = ApiKey(f"supplied_{name}", name, "", hint_of(token), KeyRights(), int(self._now()))
+        key = ApiKey(f"supplied_{name}", name, "", hint_of(token), KeyRights(), int(self._now()), is_outside=True)
         self._supplied[digest_of(token)] = _Found(key, None)
         return key
 

@@ -6,7 +6,7 @@ All of it may be done again where nobody knows whether it was committed: a row i
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ensue.outputs import Usage
 from ensue.store.db import Database
-from ensue.store.schema import ledger, usage_by_day
+from ensue.store.schema import ledger, outside_keys, usage_by_day
 
 LOST = "lost"  # the finish of a request whose process died
 CHUNK_SIZE = 500  # ids in one statement
@@ -34,6 +34,7 @@ class Reservation:
     endpoint: str
     user: str | None
     created_at: int  # Unix seconds
+    key_name: str | None = None  # of a key that the database does not hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +111,14 @@ _UNSETTLED = (
 )
 
 
-def _reserve(connection: Connection, reservations: Iterable[Reservation], instance_id: str) -> None:
+def _reserve(connection: Connection, reservations: Collection[Reservation], instance_id: str) -> None:
     rows = [_row(reservation, instance_id) for reservation in reservations]
     if rows:
-        connection.execute(_reserving(connection.dialect.name), rows)
+        connection.execute(_reserving(connection.dialect.name, ledger), rows)
+    names = {r.key_id: r.key_name for r in reservations if r.key_id is not None and r.key_name is not None}
+    if names:
+        outside = [{"id": key_id, "name": names[key_id]} for key_id in sorted(names)]
+        connection.execute(_reserving(connection.dialect.name, outside_keys), outside)
 
 
 def _row(reservation: Reservation, instance_id: str) -> dict[str, Any]:
@@ -186,8 +191,8 @@ def _add(connection: Connection, sums: Mapping[_Sum, Sequence[int]]) -> None:
 
 
 @functools.cache
-def _reserving(dialect: str) -> Any:
-    return _insert(dialect, ledger).on_conflict_do_nothing()
+def _reserving(dialect: str, table: Any) -> Any:
+    return _insert(dialect, table).on_conflict_do_nothing()
 
 
 @functools.cache

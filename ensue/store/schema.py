@@ -18,7 +18,7 @@ from sqlalchemy import (
     TypedColumns,
 )
 
-REVISION = "0003"  # of the newest migration
+REVISION = "0004"  # of the newest migration
 VERSION_TABLE = "alembic_version"
 
 metadata = MetaData()
@@ -56,6 +56,16 @@ class _ApiKeyColumns(TypedColumns):
 
 
 api_keys = Table("api_keys", metadata, _ApiKeyColumns)
+
+
+class _OutsideKeyColumns(TypedColumns):
+    """The name of a key that made requests and is not among the keys here: a token's subject, a supplied secret."""
+
+    id = Column(String(64), primary_key=True)
+    name = Column(String(128), nullable=False)
+
+
+outside_keys = Table("outside_keys", metadata, _OutsideKeyColumns)
 
 
 class _LedgerColumns(TypedColumns):

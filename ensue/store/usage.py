@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, sel
 
 from ensue.store.db import Database
 from ensue.store.ledger_rows import day_of
-from ensue.store.schema import api_keys, ledger, usage_by_day
+from ensue.store.schema import api_keys, ledger, outside_keys, usage_by_day
 
 Dimension = Literal["day", "key", "model"]
 DIMENSIONS: tuple[Dimension, ...] = ("day", "key", "model")
@@ -65,7 +65,7 @@ class UsageRow:
 
     day: date | None
     key_id: str | None  # empty: no key was needed
-    key_name: str | None  # None also for keys that the database does not hold
+    key_name: str | None
     model: str | None
     requests: int
     prompt_tokens: int
@@ -101,8 +101,14 @@ def usage(connection: Connection, wanted: Wanted, max_rows: int | None = None) -
     sums = [func.sum(usage_by_day.c[name]) for name in SUMS]
     query = select(*columns, *sums).where(_is_wanted(wanted)).group_by(*columns).order_by(*columns)
     rows = connection.execute(query.limit(max_rows)).all()
-    names = _names(connection) if "key" in wanted.by else {}
+    names = names_of_keys(connection) if "key" in wanted.by else {}
     return [_usage_row(row, wanted.by, names) for row in rows if row[len(columns)] is not None]
+
+
+def names_of_keys(connection: Connection) -> dict[str, str]:
+    """By id; those of other issuers' tokens, too, once they have made a request."""
+    tables = (outside_keys, api_keys)
+    return {key_id: name for table in tables for key_id, name in connection.execute(select(table.c.id, table.c.name))}
 
 
 def purge(database: Database, before: date, go_on: Callable[[], bool] = lambda: True) -> int:
@@ -128,10 +134,6 @@ def _is_wanted(wanted: Wanted) -> Any:
         None if wanted.model is None else columns.model == wanted.model,
     ]
     return and_(True, *(condition for condition in conditions if condition is not None))
-
-
-def _names(connection: Connection) -> dict[str, str]:
-    return dict(connection.execute(select(api_keys.c.id, api_keys.c.name)).all())
 
 
 def _usage_row(row: Row[Any], by: Sequence[Dimension], names: dict[str, str]) -> UsageRow:

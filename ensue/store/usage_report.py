@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from io import StringIO
 from typing import cast
@@ -13,6 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from ensue.errors import InvalidRequest, Overloaded
 from ensue.store.db import Database
 from ensue.store.usage import DIMENSIONS, SUMS, Dimension, UsageRow, Wanted, usage
+
+Cell = str | int | float | None
 
 
 def parse_wanted(parameters: Mapping[str, str]) -> Wanted:
@@ -28,8 +30,8 @@ def parse_wanted(parameters: Mapping[str, str]) -> Wanted:
         by=cast(tuple[Dimension, ...], by),
         first=_parse_day(parameters, "from"),
         last=_parse_day(parameters, "to"),
-        key_id=_parse_name(parameters, "key"),
-        model=_parse_name(parameters, "model"),
+        key_id=parse_name(parameters, "key"),
+        model=parse_name(parameters, "model"),
     )
 
 
@@ -45,7 +47,8 @@ def _parse_day(parameters: Mapping[str, str], name: str) -> date | None:
         raise InvalidRequest(f"{name} must be a day like 2026-01-31.", param=name) from None
 
 
-def _parse_name(parameters: Mapping[str, str], name: str) -> str | None:
+def parse_name(parameters: Mapping[str, str], name: str) -> str | None:
+    """Raises InvalidRequest."""
     text = parameters.get(name)
     if text is not None and not text.isprintable():  # not all databases take all of what isn't
         raise InvalidRequest(f"{name} must be printable.", param=name)
@@ -81,16 +84,20 @@ def as_dict(row: UsageRow, by: Sequence[Dimension]) -> dict[str, str | int | Non
 
 
 def as_csv(rows: Sequence[UsageRow], by: Sequence[Dimension]) -> str:
+    names = [name for dimension in by for name in (("key_id", "key_name") if dimension == "key" else (dimension,))]
+    return csv_of((*names, *SUMS, "total_tokens"), [as_dict(row, by) for row in rows])
+
+
+def csv_of(names: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> str:
     """With a line of names; no cell is a formula to a spreadsheet."""
     text = StringIO()
-    names = [name for dimension in by for name in (("key_id", "key_name") if dimension == "key" else (dimension,))]
-    writer = csv.DictWriter(text, [*names, *SUMS, "total_tokens"], lineterminator="\n")
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _harmless(value) for name, value in as_dict(row, by).items()})
+        writer.writerow({name: _harmless(value) for name, value in row.items()})
     return text.getvalue()
 
 
-def _harmless(value: str | int | None) -> str | int | None:
+def _harmless(value: Cell) -> Cell:
     """Spreadsheets compute texts that begin like this; names are what somebody made up."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value

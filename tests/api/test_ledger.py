@@ -17,6 +17,7 @@ from ensue.store import instances
 from ensue.store.db import Database, sqlite_url
 from ensue.store.keys import KeyStore
 from ensue.store.ledger import Ledger
+from ensue.store.usage_rows import RowsWanted, read_rows
 from tests.api.conftest import MakeApi, ServeApp
 from tests.api.test_server import request, until
 from tests.store.faulty import Fault, FaultyDatabase
@@ -58,6 +59,15 @@ async def test_a_generation_is_a_row(
     assert 0 < row.first_token_s < row.total_s
     assert row.created_at <= row.settled_at
     assert_sums_are_those_of_the_rows(database)
+
+
+async def test_a_key_of_elsewhere_is_named(make_api: MakeApi, book: Ledger, database: Database, keys: KeyStore) -> None:
+    keys.add_secret("a-secret-of-elsewhere", "file")
+    api = make_api(keys=keys, accountants=[LedgerAccountant(book)])
+    headers = {"authorization": "Bearer a-secret-of-elsewhere"}
+    assert (await api.client.post("/v1/completions", json={"prompt": "x"}, headers=headers)).status_code == 200
+    (row,) = read_rows(database, RowsWanted())
+    assert (row["key_id"], row["key_name"]) == ("supplied_file", "file")
 
 
 async def test_a_row_is_there_before_the_engine_is_asked(

@@ -48,7 +48,30 @@ async def test_other_questions_are_refused(api: Api, query: str, param: str) -> 
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
-async def test_a_user_key_may_not_see_usage(api: Api, keys: KeyStore) -> None:
+async def test_single_requests_are_listed_page_by_page(api: Api) -> None:
+    first = (await api.client.get("/admin/usage/requests?limit=1&to=2026-03-10")).json()["data"]
+    assert [(row["id"], row["key_id"], row["finish"]) for row in first] == [("req_2", None, "stop")]
+    second = (await api.client.get("/admin/usage/requests?before=req_2&from=2026-03-10")).json()["data"]
+    assert [(row["object"], row["id"], row["key_id"]) for row in second] == [("usage_request", "req_1", "key_a")]
+
+
+async def test_single_requests_can_be_had_as_a_table(api: Api) -> None:
+    answer = await api.client.get("/admin/usage/requests?key=key_a&format=csv")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.text.splitlines()[1].startswith("req_1,1773144000,key_a,,/v1/completions,tiny,,10,4,5,stop,200")
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [("limit=0", "limit"), ("limit=1001", "limit"), ("before=x", "before"), ("from=1", "from"), ("by=day", "by")],
+)
+async def test_other_questions_about_requests_are_refused(api: Api, query: str, param: str) -> None:
+    answer = await api.client.get(f"/admin/usage/requests?{query}")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize("path", ["/admin/usage", "/admin/usage/requests"])
+async def test_a_user_key_may_not_see_usage(api: Api, keys: KeyStore, path: str) -> None:
     _, token = keys.create("user")
-    answer = await api.client.get("/admin/usage", headers={"authorization": f"Bearer {token}"})
+    answer = await api.client.get(path, headers={"authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "insufficient_scope")

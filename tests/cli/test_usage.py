@@ -50,6 +50,21 @@ def test_programs_get_json_or_csv(database: Database, tmp_path: Path) -> None:
     assert dict(zip(header.split(","), line.split(","), strict=True))["total_tokens"] == "1242"
 
 
+def test_people_see_single_requests_the_newest_last(database: Database, tmp_path: Path) -> None:
+    lines = usage(tmp_path, "requests", "--from", "2026-03-10").stdout.splitlines()
+    assert lines[0].split()[:6] == ["time", "id", "key", "endpoint", "model", "user"]
+    assert [line.split()[2] for line in lines[1:]] == ["req_2", "req_3"]
+    assert lines[1].split()[:2] == ["2026-03-10", "12:00:00Z"]
+    assert "There are no such requests" in usage(tmp_path, "requests", "--key", "key_b").stdout
+
+
+def test_programs_get_single_requests_as_json_or_csv(database: Database, tmp_path: Path) -> None:
+    (row,) = json.loads(usage(tmp_path, "requests", "--key", "key_a", "--limit", "1", "--json").stdout)
+    assert (row["id"], row["finish"], row["prompt_tokens"]) == ("req_3", "lost", 7)
+    header, *lines = usage(tmp_path, "requests", "--before", "req_3", "--csv").stdout.splitlines()
+    assert (header.split(",")[0], [line.split(",")[0] for line in lines]) == ("id", ["req_2", "req_1"])
+
+
 def test_a_purge_leaves_the_sums(database: Database, tmp_path: Path) -> None:
     before = usage(tmp_path, "--json").stdout
     assert "Purged 1 rows of days before 2026-03-10" in usage(tmp_path, "purge", "--before", "2026-03-10").stdout
@@ -64,6 +79,9 @@ def test_a_purge_leaves_the_sums(database: Database, tmp_path: Path) -> None:
         (("--from", "today"), "--from must be a day like 2026-01-31"),
         (("--json", "--csv"), "cannot both be had"),
         (("--json", "purge", "--before", "2026-03-10"), "Options of `ensue usage purge` stand after it"),
+        (("requests", "--from", "soon"), "--from must be a day like 2026-01-31 or a time"),
+        (("requests", "--before", "req_9"), "--before must be the id of a request"),
+        (("--by", "day", "requests"), "Options of `ensue usage requests` stand after it"),
         (("purge", "--before", "today"), "--before must be a day like 2026-01-31"),
     ],
 )
