@@ -43,7 +43,9 @@ def shares_of_step(budget: int, sequences: Iterable[Sequence]) -> dict[str, int]
 
 
 def turns(waiting: Iterable[Sequence], running: Iterable[Sequence]) -> Iterator[Sequence]:
-    """Waiting sequences in the order in which they may start: priority, then the key that runs least for its weight.
+    """Waiting sequences in the order in which they may start: by priority, then the key with least for its weight.
+
+    It counts the one that starts, as `above_share` does: who gives way must not come first again.
 
     Args:
         waiting: in the order of service, which holds within a key.
@@ -54,7 +56,7 @@ def turns(waiting: Iterable[Sequence], running: Iterable[Sequence]) -> Iterator[
     num_running = Counter(map(key_of, running))
     while queues:
         heads = (queue[0] for queue in queues.values())
-        head = min(heads, key=lambda s: (s.request.priority, num_running[key_of(s)] / weight_of(s), s.key))
+        head = min(heads, key=lambda s: (s.request.priority, (num_running[key_of(s)] + 1) / weight_of(s), s.key))
         yield head
         key = key_of(head)
         num_running[key] += 1

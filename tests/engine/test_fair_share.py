@@ -129,3 +129,15 @@ def test_preempted_requests_keep_their_tokens() -> None:
     assert {handle: merged[handle, 0].token_ids for handle in requests} == {
         handle: expected(request, 0) for handle, request in requests.items()
     }
+
+
+def test_who_gives_way_does_not_come_back_before_the_one_it_gave_way_to() -> None:
+    """Each step would preempt it and start it again, for ever."""
+    engine = make_engine(200, max_num_seqs=2, budget=4)
+    engine.add((0, 0), request_of("urgent", 0, 40, priority=-1, weight=0.1))
+    engine.add((0, 1), request_of("older", 1, 4))
+    while engine.stats().num_running < 2:
+        engine.step()
+    engine.add((0, 2), request_of("heavy", 2, 4, weight=2.5))
+    run_to_end(engine)
+    assert engine.stats().num_preemptions <= 1
