@@ -8,6 +8,7 @@ from typing import Literal
 import openai
 from openai import OpenAI
 from openai.types.chat import (
+    ChatCompletionAllowedToolChoiceParam,
     ChatCompletionMessageFunctionToolCall,
     ChatCompletionMessageParam,
     ChatCompletionNamedToolChoiceParam,
@@ -92,6 +93,39 @@ def use_the_helpers(client: OpenAI) -> None:
     assert isinstance(call.function.parsed_arguments, Weather)
 
 
+class Report(BaseModel):
+    """What the weather was."""
+
+    city: str = Field(max_length=10)
+    is_sunny: bool
+
+
+def ask_for_json_beside_tools(client: OpenAI) -> None:
+    tool = openai.pydantic_function_tool(Weather)
+    for seed in range(3):
+        parsed = client.chat.completions.parse(
+            model=MODEL, messages=QUESTION, tools=[tool], response_format=Report, seed=seed, max_tokens=200
+        )
+        (choice,) = parsed.choices
+        calls = choice.message.tool_calls or []
+        assert [type(call.function.parsed_arguments) for call in calls] == [Weather] * len(calls)
+        assert bool(calls) == (choice.message.content is None) == (choice.finish_reason == "tool_calls")
+        assert calls or isinstance(choice.message.parsed, Report)
+
+
+def allow_some_tools(client: OpenAI) -> None:
+    allowed: ChatCompletionAllowedToolChoiceParam = {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "now"}}]},
+    }
+    answer = client.chat.completions.create(
+        model=MODEL, messages=QUESTION, tools=[WEATHER, NOW], tool_choice=allowed, parallel_tool_calls=False
+    )
+    (call,) = answer.choices[0].message.tool_calls or []
+    assert isinstance(call, ChatCompletionMessageFunctionToolCall)
+    assert (call.function.name, call.function.arguments) == ("now", "{}")
+
+
 def see_a_refusal(client: OpenAI) -> None:
     bad: ChatCompletionToolParam = {
         "type": "function",
@@ -112,5 +146,12 @@ def error_of(client: OpenAI, tool: ChatCompletionToolParam) -> openai.BadRequest
 
 if __name__ == "__main__":
     with OpenAI(base_url=f"{sys.argv[1]}/v1", max_retries=0, _strict_response_validation=True) as strict:
-        for check in (call_whole_and_streamed, go_on_with_a_result, use_the_helpers, see_a_refusal):
+        for check in (
+            call_whole_and_streamed,
+            go_on_with_a_result,
+            use_the_helpers,
+            ask_for_json_beside_tools,
+            allow_some_tools,
+            see_a_refusal,
+        ):
             check(strict)
