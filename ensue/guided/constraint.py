@@ -46,7 +46,7 @@ class Constraint:
         """A JSON schema as parsed JSON; the order of properties counts, white space does not."""
         if nesting_of(schema) > MAX_NESTING:
             raise InvalidGrammar(f"The schema is nested deeper than {MAX_NESTING} levels.")
-        return cls("json", compact_json(schema), whitespace_pattern)
+        return cls("json", compact_json(_without_words(schema)), whitespace_pattern)
 
     @classmethod
     def of_choices(cls, choices: tuple[str, ...]) -> Constraint:
@@ -64,6 +64,29 @@ class Constraint:
 
 def compact_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))  # ASCII, so that lone surrogates survive until they are refused
+
+
+_WORDS = ("title", "description", "$comment", "markdownDescription")
+_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_SCHEMAS = ("items", "additionalProperties", "additionalItems", "not", "if", "then", "else", "contains")
+
+
+def _without_words(schema: Any) -> Any:
+    """A schema without what it says to people, which costs nothing and means nothing."""
+    if isinstance(schema, list):  # of schemas
+        return [_without_words(node) for node in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: {name: _without_words(node) for name, node in value.items()}
+        if key in _MAPS and isinstance(value, dict)
+        else _without_words(value)
+        if key in (*_LISTS, *_SCHEMAS)
+        else value
+        for key, value in schema.items()
+        if key not in _WORDS or not isinstance(value, str)
+    }
 
 
 def nesting_of(value: Any) -> int:

@@ -16,6 +16,7 @@ _SPACE = r"\p{White_Space}\x1c-\x1f\x{feff}"
 _NARROW = {"d": "0-9", "w": "A-Za-z0-9_", "s": r" \t\n\r\x0b\x0c"}  # all readers agree that these are in
 _WIDE = {"d": r"\p{Nd}", "w": _WORD, "s": _SPACE}  # some reader takes these to be in
 _ANY = r"[^\n\r\x{2028}\x{2029}]"
+_ANY_WIDE = r"[^\n]"
 _CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "0": 0}
 _QUANTIFIER = re.compile(r"\{\d+(,\d*)?\}")
 _PROPERTY = re.compile(r"[pP](\{[\w=]+\}|[A-Z])")
@@ -30,18 +31,22 @@ class _Atom(NamedTuple):
     inside: str = ""
 
 
-def to_rust(pattern: str) -> str:
+def to_rust(pattern: str, *, is_wide: bool = False) -> str:
     """Translate a pattern.
+
+    Args:
+        is_wide: match all that any reader matches, not only what all of them do.
 
     Raises:
         InvalidGrammar: look-around, back-references and escapes that nobody knows.
     """
-    return _Translation(pattern).run()
+    return _Translation(pattern, is_wide=is_wide).run()
 
 
 class _Translation:
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, *, is_wide: bool) -> None:
         self._pattern = pattern
+        self._is_wide = is_wide
         self._at = 0
 
     def run(self) -> str:
@@ -56,12 +61,14 @@ class _Translation:
             raise InvalidGrammar("Look-around is not supported in patterns.")
         character = self._take()
         if character == "\\":
-            atom = self._escape(is_wide=False)
+            atom = self._escape(is_wide=self._is_wide)
             return f"[{atom.inside}]" if atom.code is None else _literal(atom.code)
         if character == "[":
             return self._class()
         if character == ".":
-            return _ANY
+            return _ANY_WIDE if self._is_wide else _ANY
+        if character == "$" and self._is_wide:
+            return r"\n?$"  # Python's also stands before a last line end
         if character == "{" and (found := _QUANTIFIER.match(self._pattern, self._at - 1)):
             self._at = found.end()
             return found[0]
@@ -103,12 +110,12 @@ class _Translation:
         if self._pattern.startswith("b", self._at):
             self._at += 1
             return _Atom(8)
-        return self._escape(is_wide=is_negated)
+        return self._escape(is_wide=is_negated != self._is_wide)
 
     def _escape(self, is_wide: bool) -> _Atom:
         """
         Args:
-            is_wide: the class around it is negated, so that it must hold all that any reader takes to be in.
+            is_wide: it must hold all that any reader takes to be in, as where the class around it is negated.
         """
         if code := _CODE.match(self._pattern, self._at):
             self._at = code.end()

@@ -6,6 +6,7 @@ has no reference but `#/$defs/N`, no drafts and no `oneOf`. Nothing is ever fetc
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ensue.errors import InvalidGrammar
@@ -15,19 +16,17 @@ from ensue.guided.schema_arrays import (
     lower_items,
     lower_prefix_items,
     lower_unevaluated_items,
-    lower_unique_items,
 )
 from ensue.guided.schema_combos import lower_all_of, lower_any_of, lower_if, lower_not, lower_one_of, lower_ref
+from ensue.guided.schema_counts import lower_max_properties, lower_min_properties
+from ensue.guided.schema_names import lower_property_names
 from ensue.guided.schema_objects import (
     lower_additional_properties,
     lower_dependencies,
     lower_dependent_required,
     lower_dependent_schemas,
-    lower_max_properties,
-    lower_min_properties,
     lower_pattern_properties,
     lower_properties,
-    lower_property_names,
     lower_required,
     lower_unevaluated_properties,
 )
@@ -42,6 +41,7 @@ from ensue.guided.schema_scalars import (
     lower_pattern,
     lower_type,
 )
+from ensue.guided.schema_unique import lower_unique_items
 
 ENFORCED = (
     "$ref", "type", "enum", "const",
@@ -55,25 +55,38 @@ ENFORCED = (
 ENFORCED_IN_PART = ("not", "uniqueItems", "unevaluatedProperties", "unevaluatedItems", "contains", "if")
 NOT_ENFORCED = ("$dynamicRef", "$recursiveRef", "extends", "disallow", "divisibleBy")
 
+MAX_DENIALS = 5_000
+
+_SINCE_DRAFT_6 = ("const", "contains", "propertyNames", "if", "then", "else")  # unknown to readers of older drafts
+# Of those whose name is not the published one, readers disagree: neighbours hold, but nothing is said of their denial.
+_OLD_DRAFT = re.compile(r"http://json-schema\.org/draft-0[3-7]/schema#?")
 _OLD_DRAFTS = ("draft-03", "draft-04", "draft-05", "draft-06", "draft-07")  # `$ref` hides its neighbours
 
 
-def lower(schema: Any) -> Schema:
+def lower(schema: Any, *, is_frugal: bool = False) -> Schema:
     """Check a schema and rewrite it.
+
+    Args:
+        is_frugal: with fewer alternatives, and so narrower, for schemas that would be too large else.
 
     Raises:
         InvalidGrammar: `param` is the place within the schema, as in `properties.a.pattern`.
     """
-    return _Lowering(schema).run()
+    return _Lowering(schema, is_frugal=is_frugal).run()
 
 
 class _Lowering:
     keywords = frozenset((*ENFORCED, *ENFORCED_IN_PART, *NOT_ENFORCED))
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: Any, *, is_frugal: bool) -> None:
         self._root = root
+        self.is_frugal = is_frugal
+        self.denials_left = MAX_DENIALS
         names = root if isinstance(root, dict) else {}
-        self._hides_siblings = any(draft in str(names.get("$schema", "")) for draft in _OLD_DRAFTS)
+        draft = str(names.get("$schema", ""))
+        self.is_old = any(name in draft for name in _OLD_DRAFTS)
+        self._is_before_draft_6 = any(name in draft for name in _OLD_DRAFTS[:2])
+        self._is_surely_old = self.is_old and _OLD_DRAFT.fullmatch(draft) is not None
         self._names: dict[str, str] = {}  # reference → name in $defs
         self._targets: list[tuple[str, Any, Path]] = []  # not lowered yet
 
@@ -93,7 +106,7 @@ class _Lowering:
             return node
         if not isinstance(node, dict):
             raise refuse(path, "A schema must be an object or a boolean.")
-        if self._hides_siblings and "$ref" in node:
+        if self._is_surely_old and "$ref" in node:
             node = {"$ref": node["$ref"]}
         part = Part(self, node, path)
         for keyword, value in node.items():
@@ -102,6 +115,13 @@ class _Lowering:
             elif keyword in NOT_ENFORCED:
                 raise refuse((*path, keyword), f"The keyword {keyword} cannot be enforced.")
         return part.result()
+
+    def visible(self, node: Any) -> Any:
+        if not self.is_old or not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            return {"$ref": node["$ref"]}
+        return {k: v for k, v in node.items() if k not in _SINCE_DRAFT_6} if self._is_before_draft_6 else node
 
     def reference(self, reference: str, path: Path) -> str:
         """The name in $defs of what a reference points to; it is lowered later."""

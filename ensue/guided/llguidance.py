@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, regex_to_lark
@@ -27,7 +28,12 @@ _SEPARATORS: dict[str, object] = {"item_separator": ", ?", "key_separator": ": ?
 _OPTIONS = '\n%llguidance {"no_forcing": true}'
 _ESCAPES = 'nrbtf"\\'  # no \\u: a name must not be written in two ways
 _PLACE = re.compile(r"^(?:at )?(\d+)\((\d+)\): ", re.MULTILINE)
+_TOO_LARGE = re.compile("schema too large|stack level exceeded|DNF too large")
 _QUOTED = re.compile(r"""(["'/`]).*?\1""", re.DOTALL)
+
+
+class _TooLarge(InvalidGrammar):
+    """A schema has more alternatives than the library takes."""
 
 
 class LlguidanceBackend:
@@ -51,18 +57,25 @@ class LlguidanceBackend:
                 self._check_whitespace(constraint.whitespace_pattern)
             except InvalidGrammar as error:
                 raise InvalidGrammar(error.message, param=WHITESPACE) from None
-        payload = self._source_of(constraint).encode()
-        grammar = CompiledGrammar(NAME, payload, hashlib.blake2b(payload, digest_size=16).digest())
-        self._match(payload.decode(), has_places=constraint.kind == "grammar" and "::=" not in constraint.text)
-        return grammar
+        try:
+            payload = self._checked(constraint, is_frugal=False)
+        except _TooLarge:
+            payload = self._checked(constraint, is_frugal=True)
+        return CompiledGrammar(NAME, payload, hashlib.blake2b(payload, digest_size=16).digest())
+
+    def _checked(self, constraint: Constraint, *, is_frugal: bool) -> bytes:
+        source = self._source_of(constraint, is_frugal=is_frugal)
+        self._match(source, has_places=constraint.kind == "grammar" and "::=" not in constraint.text)
+        return source.encode()
 
     def load(self, grammar: CompiledGrammar) -> LlguidanceMatcher:
         return LlguidanceMatcher(self._match(grammar.payload.decode()), self._vocabulary)
 
-    def _source_of(self, constraint: Constraint) -> str:
+    def _source_of(self, constraint: Constraint, *, is_frugal: bool) -> str:
         if constraint.kind == "tools":
-            return tool_grammar(constraint.text, self._vocabulary.special_ids, _schema_source) + _OPTIONS
-        return _source_of(constraint)
+            schema_source = partial(_schema_source, is_frugal=is_frugal)
+            return tool_grammar(constraint.text, self._vocabulary.special_ids, schema_source) + _OPTIONS
+        return _source_of(constraint, is_frugal=is_frugal)
 
     def _match(self, source: str, *, has_places: bool = False) -> LLMatcher:
         """
@@ -71,7 +84,8 @@ class LlguidanceBackend:
         """
         matcher = LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
         if matcher.is_error():
-            raise InvalidGrammar(_sentence(matcher.get_error(), has_places=has_places))
+            error = _TooLarge if _TOO_LARGE.search(matcher.get_error()) else InvalidGrammar
+            raise error(_sentence(matcher.get_error(), has_places=has_places))
         return matcher
 
     def _check_whitespace(self, pattern: str) -> None:
@@ -140,10 +154,10 @@ class _Tokens:
         return ids
 
 
-def _source_of(constraint: Constraint) -> str:
+def _source_of(constraint: Constraint, *, is_frugal: bool) -> str:
     """Lark text in llguidance's dialect."""
     if constraint.kind in JSON_KINDS:
-        return f"start: %json {_schema_of(constraint)}{_OPTIONS}"
+        return f"start: %json {_schema_of(constraint, is_frugal=is_frugal)}{_OPTIONS}"
     if constraint.kind == "grammar":
         return with_options(to_lark(constraint.text))
     if constraint.kind == "regex":
@@ -161,13 +175,14 @@ def regex_source(regex: str) -> str:
     return f"start: /{regex_to_lark(regex, use_ascii='')}/{_OPTIONS}" if regex else f'start: ""{_OPTIONS}'
 
 
-def _schema_of(constraint: Constraint) -> str:
+def _schema_of(constraint: Constraint, *, is_frugal: bool) -> str:
     is_any = constraint.kind == "json_object"
-    return _schema_source({"type": "object"} if is_any else json.loads(constraint.text), constraint.whitespace_pattern)
+    schema = {"type": "object"} if is_any else json.loads(constraint.text)
+    return _schema_source(schema, constraint.whitespace_pattern, is_frugal=is_frugal)
 
 
-def _schema_source(schema: Any, whitespace_pattern: str | None = None) -> str:
-    schema = lower(schema)
+def _schema_source(schema: Any, whitespace_pattern: str | None = None, *, is_frugal: bool) -> str:
+    schema = lower(schema, is_frugal=is_frugal)
     if not has_value(schema):
         raise InvalidGrammar("The schema allows no value that ever ends.")
     options = {**_spacing(whitespace_pattern), "json_allowed_escapes": _ESCAPES}

@@ -9,11 +9,14 @@ from typing import Any
 from ensue.guided.schema_values import json_equal, type_of
 
 Resolve = Callable[[Any], Any]  # a $ref → the schema that it names
+Visible = Callable[[Any], Any]  # a schema → that of it which says something
 _ALL = frozenset(("null", "boolean", "integer", "number", "string", "array", "object"))
 _MAX_DEPTH = 8
 
 
-def overlaps(branches: Sequence[Any], parent: Mapping[str, Any], resolve: Resolve) -> list[tuple[int, int]]:
+def overlaps(
+    branches: Sequence[Any], parent: Mapping[str, Any], resolve: Resolve, visible: Visible
+) -> list[tuple[int, int]]:
     """The pairs of branches that are not certain to exclude each other.
 
     Args:
@@ -21,19 +24,20 @@ def overlaps(branches: Sequence[Any], parent: Mapping[str, Any], resolve: Resolv
     """
     around = _own_types(parent)
     pairs = combinations(enumerate(branches), 2)
-    return [(i, j) for (i, one), (j, other) in pairs if not _Pair(resolve, around).excludes(one, other, 0)]
+    return [(i, j) for (i, one), (j, other) in pairs if not _Pair(resolve, visible, around).excludes(one, other, 0)]
 
 
 class _Pair:
     """Compares schemas; says "excludes" only where it is certain."""
 
-    def __init__(self, resolve: Resolve, types: frozenset[str]) -> None:
-        self._resolve = resolve
+    def __init__(self, resolve: Resolve, visible: Visible, types: frozenset[str]) -> None:
+        self._resolve, self._visible = resolve, visible
         self._around = types
 
     def excludes(self, one: Any, other: Any, depth: int) -> bool:
         if depth > _MAX_DEPTH:
             return False
+        one, other = self._visible(one), self._visible(other)
         if one is False or other is False:
             return True
         if not isinstance(one, dict) or not isinstance(other, dict):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ensue.errors import InvalidGrammar
 from ensue.guided.constraint import MAX_NESTING
 
 _WORD = r"\w\p{N}"  # what anyone takes for a word's characters: Python counts ² among them
 _SPACE = r"\s\x1c-\x1f"
+_ANYTHING = r"(?s:.)*"
 # The inside of a class that stands for an escape, where it adds to what may match, and where it takes away from it.
 _ADDING = {"d": "0-9", "w": "0-9A-Za-z_", "W": f"[^{_WORD}]", "S": f"[^{_SPACE}]"}
 _TAKING = {"w": _WORD, "s": _SPACE, "D": "[^0-9]", "W": "[^0-9A-Za-z_]"}
@@ -64,3 +67,22 @@ def escape(text: str) -> str:
     if any("\ud800" <= c < "\ue000" for c in text):
         raise InvalidGrammar("The text holds half a character (a lone surrogate).")
     return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):x}}}" for c in text)
+
+
+def avoiding(words: Iterable[str], *, as_prefix: bool = False) -> str:
+    """A regex for every text but these.
+
+    Args:
+        as_prefix: leave out every text that begins with one of them, too.
+    """
+    tails: dict[str, list[str]] = {}
+    for word in words:
+        tails.setdefault(word[:1], []).append(word[1:])
+    is_without_empty = tails.pop("", None) is not None
+    if is_without_empty and as_prefix:
+        return "[^\\x{0}-\\x{10ffff}]"  # nothing at all
+    firsts = "".join(map(escape, tails))
+    parts = [f"[^{firsts}]{_ANYTHING}" if firsts else f"(?s:.){_ANYTHING}"]
+    parts += [escape(first) + avoiding(rest, as_prefix=as_prefix) for first, rest in tails.items()]
+    parts += [] if is_without_empty else [""]
+    return f"(?:{'|'.join(parts)})"

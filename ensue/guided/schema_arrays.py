@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ensue.guided.schema_part import COMBINING, Part, Path, refuse, schemas_of
+from ensue.guided.schema_denial import denied
+from ensue.guided.schema_part import COMBINING, Part, Path, Schema, count_of, refuse, schemas_of
+
+_MAX_CONTAINED = 64
 
 
 def lower_items(part: Part, value: Any, path: Path) -> None:
@@ -31,13 +34,26 @@ def lower_unevaluated_items(part: Part, value: Any, path: Path) -> None:
     part.out["items"] = part.child(value, path)
 
 
-def lower_contains(part: Part, _: Any, path: Path) -> None:
-    if part.node.get("minContains") == 0 and "maxContains" not in part.node:
-        return
-    raise refuse(path, "The keyword contains cannot be enforced.")
+def lower_contains(part: Part, value: Any, path: Path) -> None:
+    """The first items are those that fit; where their number is bounded, no later item fits."""
+    least, most = _contained(part)
+    if least > _MAX_CONTAINED or (most or 0) > _MAX_CONTAINED:
+        raise refuse(path, f"contains can be enforced for at most {_MAX_CONTAINED} items.")
+    first: list[Schema | bool] = [part.child(value, path)] * least
+    if most is not None:
+        free: list[Schema | bool] = [True] * (most - least)
+        items = {"prefixItems": [*first, *free], "items": denied(part, value, path)}
+        part.others.append({**items, "minItems": least} if first or free else {**items, "prefixItems": []})
+    elif least:
+        part.others.append({"prefixItems": first, "minItems": least})
 
 
-def lower_unique_items(part: Part, value: Any, path: Path) -> None:
-    most = part.node.get("maxItems")
-    if value and not (isinstance(most, int) and most <= 1):
-        raise refuse(path, "uniqueItems can be enforced only with maxItems of at most 1.")
+def _contained(part: Part) -> tuple[int, int | None]:
+    node = part.node
+    least = count_of(node.get("minContains", 1), (*part.path, "minContains"))
+    most = count_of(node["maxContains"], (*part.path, "maxContains")) if "maxContains" in node else None
+    if part.lowering.is_old:  # some readers know no minContains there
+        least = max(1, least)
+    if most is not None and most < least:
+        raise refuse((*part.path, "maxContains"), "maxContains is below minContains.")
+    return least, most

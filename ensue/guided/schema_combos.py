@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from ensue.errors import InvalidGrammar
+from ensue.guided.constraint import compact_json
 from ensue.guided.one_of import overlaps
-from ensue.guided.schema_denial import denied
-from ensue.guided.schema_part import Part, Path, any_of_these, both, refuse, schemas_of
+from ensue.guided.schema_denial import denied, denied_or_nothing
+from ensue.guided.schema_part import Part, Path, Schema, any_of_these, both, lacking, refuse, schemas_of
+
+_NUM_PLAIN = 2  # alternatives of a denial, in frugal schemas
 
 
 def lower_ref(part: Part, value: Any, path: Path) -> None:
@@ -23,20 +26,25 @@ def lower_any_of(part: Part, value: Any, path: Path) -> None:
 
 
 def lower_one_of(part: Part, value: Any, path: Path) -> None:
-    """anyOf, of branches that have no value in common: where they might, each denies the other."""
+    """anyOf, of branches that have no value in common: where they might, each denies the other.
+
+    Of two branches whose denial can't be said, neither is left; of the one that can be denied, the other is.
+    """
     branches = schemas_of(part, value, path)
-    for i, j in overlaps(value, part.node, lambda reference: part.lowering.resolve(reference, path)[0]):
-        try:
-            branches[i], branches[j] = (
-                both(branches[i], denied(part, value[j], (*path, j))),
-                both(branches[j], denied(part, value[i], (*path, i))),
-            )
-        except InvalidGrammar:
-            raise refuse(
-                path,
-                f"oneOf can be enforced only where no value fits two branches; branches {i} and {j} are not told apart "
-                "by type, by a const or enum, or by a required property. Use anyOf where that is meant.",
-            ) from None
+    denials: dict[int, Schema | bool] = {}
+    lowering = part.lowering
+    for i, j in overlaps(value, part.node, lambda ref: lowering.resolve(ref, path)[0], lowering.visible):
+        for one, other in ((i, j), (j, i)):
+            if other not in denials:
+                denials[other] = denied_or_nothing(part, value[other], (*path, other))
+            denial = _plainest(denials[other], value[one]) if lowering.is_frugal else denials[other]
+            branches[one] = both(branches[one], denial)
+    if denials and all(branch is False for branch in branches):
+        raise refuse(
+            path,
+            f"oneOf can be enforced only where no value fits two branches; branches {min(denials)} and {max(denials)} "
+            "are not told apart by type, by a const or enum, or by a required property. Use anyOf where that is meant.",
+        )
     part.others.append(any_of_these(branches))
 
 
@@ -50,5 +58,32 @@ def lower_if(part: Part, value: Any, path: Path) -> None:
     if then in (True, {}) and otherwise in (True, {}):
         return
     fits = both(part.child(value, path), part.child(then, (*part.path, "then")))
-    fits_not = both(denied(part, value, path), part.child(otherwise, (*part.path, "else")))
+    denial = denied_or_nothing(part, value, path)
+    if (
+        part.lowering.is_frugal
+    ):  # what is asked about is there, so that the answers to many questions exclude each other
+        fits, denial = both(fits, {"required": list(_asked(value))}), _plainest(denial, value)
+    fits_not = both(denial, part.child(otherwise, (*part.path, "else")))
+    if fits is False and fits_not is False:
+        denied(part, value, path)  # says why, where that is the reason
     part.others.append(any_of_these([fits, fits_not]))
+
+
+def _asked(condition: Any) -> Iterator[str]:
+    """The properties that a condition compares with values."""
+    properties = condition.get("properties") if isinstance(condition, dict) else None
+    for name, node in (properties if isinstance(properties, dict) else {}).items():
+        if isinstance(node, dict) and node.keys() & {"const", "enum"}:
+            yield name
+
+
+def _plainest(denial: Schema | bool, node: Any) -> Schema | bool:
+    """The shortest of a denial's alternatives that may hold of what a schema accepts."""
+    if isinstance(denial, bool) or denial.keys() != {"anyOf"} or not isinstance(node, dict):
+        return denial
+    names, types = node.get("required"), node.get("type")
+    impossible = [lacking(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    possible = [b for b in denial["anyOf"] if b not in impossible]
+    if isinstance(types, str):
+        possible = [b for b in possible if types in b.get("type", [types])] or possible
+    return any_of_these(sorted(possible, key=lambda branch: len(compact_json(branch)))[:_NUM_PLAIN])

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from ensue.guided.constraint import compact_json
 from ensue.guided.schema_part import (
-    COMBINING,
-    TYPES,
     Part,
     Path,
     Schema,
     any_of_these,
     both,
-    count_of,
     names_of,
     object_of,
     refuse,
     without,
 )
-from ensue.guided.schema_scalars import pattern_of
+from ensue.guided.schema_scalars import name_pattern_of
 
 
 def lower_properties(part: Part, value: Any, path: Path) -> None:
@@ -27,10 +25,37 @@ def lower_properties(part: Part, value: Any, path: Path) -> None:
 
 
 def lower_pattern_properties(part: Part, value: Any, path: Path) -> None:
-    lowered = {}
+    """Patterns with the same schema become one: those of an object must have no name in common."""
+    by_schema: dict[str, tuple[Schema | bool, list[str]]] = {}
     for pattern, node in object_of(value, path).items():
-        lowered[pattern_of(pattern, (*path, pattern))] = part.child(node, (*path, pattern))
-    part.out["patternProperties"] = lowered
+        regex, lowered = _names_and_schema(part, pattern, node, (*path, pattern))
+        by_schema.setdefault(compact_json(lowered), (lowered, []))[1].append(regex)
+    part.out["patternProperties"] = {_any_pattern(patterns): lowered for lowered, patterns in by_schema.values()}
+
+
+def _names_and_schema(part: Part, pattern: str, node: Any, path: Path) -> tuple[str, Schema | bool]:
+    """Readers disagree on some names: those must fit the schema, and what is said of other names, too."""
+    lowered = part.child(node, path)
+    others = part.node.get("additionalProperties", part.node.get("unevaluatedProperties", True))
+    if others is False:
+        _keep_listed(part, lowered)
+        return name_pattern_of(pattern, path, is_wide=False), lowered
+    wide = name_pattern_of(pattern, path, is_wide=True)
+    if others is True or others == {} or wide == name_pattern_of(pattern, path, is_wide=False):
+        return wide, lowered
+    return wide, both(lowered, part.child(others, (*part.path, "additionalProperties")))
+
+
+def _keep_listed(part: Part, lowered: Schema | bool) -> None:
+    """Of listed names that readers may disagree on, what a pattern says holds as well."""
+    names = object_of(part.node.get("properties", {}), (*part.path, "properties"))
+    odd = [name for name in names if not (name.isascii() and name.isprintable())]
+    if odd:
+        part.others.append({"properties": dict.fromkeys(odd, lowered)})
+
+
+def _any_pattern(patterns: list[str]) -> str:
+    return patterns[0] if len(patterns) == 1 else "|".join(f"(?:{pattern})" for pattern in patterns)
 
 
 def lower_additional_properties(part: Part, value: Any, path: Path) -> None:
@@ -38,50 +63,55 @@ def lower_additional_properties(part: Part, value: Any, path: Path) -> None:
 
 
 def lower_unevaluated_properties(part: Part, value: Any, path: Path) -> None:
-    """The same as additionalProperties where nothing beside it evaluates properties."""
-    if value is True or value == {} or "additionalProperties" in part.node:
+    """The same as additionalProperties, but for what `allOf` and references list, too.
+
+    What only some branches of `anyOf` and their like list counts as not evaluated, which is narrower.
+    """
+    seen = _Evaluated.by(part, path)
+    if value is True or value == {} or seen.has_all:
         return
-    if any(keyword in part.node for keyword in COMBINING):
-        raise refuse(path, "unevaluatedProperties cannot be enforced beside keywords that combine schemas.")
-    part.out["additionalProperties"] = part.child(value, path)
+    others = part.child(value, path)
+    if len(seen.nodes) == 1:
+        part.out["additionalProperties"] = others
+        return
+    patterns = {name_pattern_of(pattern, path, is_wide=False): True for pattern in seen.patterns}
+    names: dict[str, bool] = dict.fromkeys(seen.names, True)
+    part.others.append({"properties": names, "patternProperties": patterns, "additionalProperties": others})
+
+
+@dataclass
+class _Evaluated:
+    """The properties that a schema evaluates whatever the object is."""
+
+    names: list[str] = field(default_factory=list)
+    patterns: list[str] = field(default_factory=list)
+    has_all: bool = False
+    nodes: list[Any] = field(default_factory=list)  # looked at
+
+    @classmethod
+    def by(cls, part: Part, path: Path) -> _Evaluated:
+        seen = cls()
+        seen._add(part, part.node, path)
+        return seen
+
+    def _add(self, part: Part, node: Any, path: Path) -> None:
+        if not isinstance(node, dict) or any(node is other for other in self.nodes):
+            return
+        is_inner = bool(self.nodes)
+        self.nodes.append(node)
+        self.names += object_of(node.get("properties", {}), (*path, "properties"))
+        self.patterns += object_of(node.get("patternProperties", {}), (*path, "patternProperties"))
+        self.has_all |= "additionalProperties" in node or (is_inner and "unevaluatedProperties" in node)
+        inner = node.get("allOf", [])
+        targets = [part.lowering.resolve(node["$ref"], path)[0]] if "$ref" in node else []
+        for other in [*(inner if isinstance(inner, list) else []), *targets]:
+            self._add(part, other, path)
 
 
 def lower_required(part: Part, value: Any, path: Path) -> None:
     if isinstance(value, bool):
         raise refuse(path, "required must be a list of names, as since draft 4.")
     part.out["required"] = list(dict.fromkeys(names_of(value, path)))
-
-
-def lower_min_properties(part: Part, value: Any, path: Path) -> None:
-    """Names can't be kept from coming twice, so only as many as are required, or one, can be asked for."""
-    least = count_of(value, path)
-    required = part.node.get("required", [])
-    if least <= len(required):
-        return
-    if least > 1:
-        raise refuse(path, "minProperties above 1 can be enforced only up to the number of required properties.")
-    names = [name for name, node in part.node.get("properties", {}).items() if node is not False]
-    if not names:
-        part.out["minProperties"] = least
-        return
-    if not _is_closed(part.node):
-        raise refuse(path, "minProperties needs required properties, or additionalProperties false.")
-    branches: list[Schema | bool] = [{"required": [name]} for name in names]
-    part.others.append(any_of_these([{"type": [t for t in TYPES if t != "object"]}, *branches]))
-
-
-def lower_max_properties(part: Part, value: Any, path: Path) -> None:
-    most = count_of(value, path)
-    properties = part.node.get("properties", {})
-    if _is_closed(part.node) and len(properties) <= most:
-        return
-    if not set(properties) <= set(part.node.get("required", [])):
-        raise refuse(path, "maxProperties can be enforced only where every property is required, or where it is idle.")
-    part.out["maxProperties"] = most
-
-
-def _is_closed(node: Mapping[str, Any]) -> bool:
-    return node.get("additionalProperties", True) is False and not node.get("patternProperties")
 
 
 def lower_dependent_required(part: Part, value: Any, path: Path) -> None:
@@ -100,21 +130,10 @@ def lower_dependencies(part: Part, value: Any, path: Path) -> None:
 
 
 def _depend(part: Part, name: str, consequence: Schema | bool) -> None:
-    part.others.append(any_of_these([without(name), both({"required": [name]}, consequence)]))
-
-
-def lower_property_names(part: Part, value: Any, path: Path) -> None:
-    """A pattern on names that aren't listed; listed ones must be impossible or fit."""
-    match value:
-        case True | {} if not value or value is True:
-            return
-        case {"pattern": str(pattern)} if set(value) <= {"pattern", "type"} and "patternProperties" not in part.node:
-            others = part.child(part.node.get("additionalProperties", True), (*part.path, "additionalProperties"))
-            rust = pattern_of(pattern, (*path, "pattern"))
-            if part.node.get("properties"):
-                raise refuse(path, "propertyNames cannot be enforced beside properties.")
-            part.others.append({"patternProperties": {rust: others}, "additionalProperties": False})
-        case {"type": "string"} if len(value) == 1:
-            return
-        case _:
-            raise refuse(path, "propertyNames can be enforced only with a pattern.")
+    """Without the property, or with all that it asks for; of frugal schemas without it, where it isn't required."""
+    there = both({"required": [name]}, consequence)
+    is_required = isinstance(required := part.node.get("required"), list) and name in required
+    if part.lowering.is_frugal:
+        part.others.append(there if is_required else without(name))
+    else:
+        part.others.append(any_of_these([there] if is_required else [without(name), there]))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from ensue.errors import InvalidGrammar
 from ensue.guided.ecma_regex import to_rust
 from ensue.guided.formats import PATTERNS
-from ensue.guided.schema_part import TYPES, Part, Path, place, refuse
+from ensue.guided.look_ahead import to_rust_names, to_rusts
+from ensue.guided.schema_part import TYPES, Part, Path, Schema, place, refuse
 from ensue.guided.schema_values import check_value, is_number
 
+T = TypeVar("T")
+_NUM_MULTIPLES, _MAX_WHOLE, _MIN_MULTIPLE = 1000, 10_000, 1e-4  # of steps that are decimal fractions
 _MAX_BOUND = 10**15  # beyond it, doubles and decimals part ways
 
 
@@ -36,14 +40,22 @@ def lower_const(part: Part, value: Any, path: Path) -> None:
 
 
 def lower_pattern(part: Part, value: Any, path: Path) -> None:
-    part.others.append({"pattern": pattern_of(value, path)})
+    part.others.extend({"pattern": pattern} for pattern in _translated(value, path, to_rusts))
 
 
 def pattern_of(value: Any, path: Path) -> str:
+    return _translated(value, path, to_rust)
+
+
+def name_pattern_of(value: Any, path: Path, *, is_wide: bool) -> str:
+    return _translated(value, path, lambda pattern: to_rust_names(pattern, is_wide=is_wide))
+
+
+def _translated(value: Any, path: Path, translate: Callable[[str], T]) -> T:
     if not isinstance(value, str):
         raise refuse(path, "A pattern must be a string.")
     try:
-        return to_rust(value)
+        return translate(value)
     except InvalidGrammar as error:
         raise refuse(path, error.message) from None
 
@@ -82,15 +94,35 @@ def _plain(value: float) -> float:
 
 
 def lower_multiple_of(part: Part, value: Any, path: Path) -> None:
-    """Whole steps and binary fractions: of the others, readers that count in doubles say no to true multiples."""
+    """Whole steps, binary fractions, and of the others those multiples that readers who count in doubles accept."""
     if not is_number(value) or value <= 0:
         raise refuse(path, "multipleOf must be a number above 0.")
-    if isinstance(value, float) and not value.is_integer():
-        if not (value * 1024).is_integer():
-            raise refuse(path, "multipleOf must be a whole number or a binary fraction such as 0.5 or 0.25.")
+    if float(value).is_integer():
+        multiples: list[Schema] = [{"type": ["integer"], "multipleOf": int(value)}]
+    elif (value * 1024).is_integer():
         part.out["multipleOf"] = value
+        return
     else:
-        part.others.append({"anyOf": [{"type": "integer", "multipleOf": int(value)}, {"type": _no_numbers()}]})
+        multiples = _decimal_multiples(value, part.node)
+    if not multiples:
+        raise refuse(path, "multipleOf is too small a step.")
+    part.others.append({"anyOf": [*multiples, {"type": _no_numbers()}]})
+
+
+def _decimal_multiples(step: float, node: Mapping[str, Any]) -> list[Schema]:
+    """Small multiples one by one, and whole numbers where all of them are multiples."""
+    low, high = ((bound if is_number(bound) else None) for bound in (node.get("minimum"), node.get("maximum")))
+    found = (float(Decimal(str(step)) * i) for i in range(-_NUM_MULTIPLES, _NUM_MULTIPLES + 1))
+    small = [v for v in found if v == 0 or abs(v) >= _MIN_MULTIPLE]
+    small = [v for v in small if (low is None or v >= low) and (high is None or v <= high)]
+    multiples: list[Schema] = [{"enum": [_plain(v) for v in small if _is_multiple(v, step)]}] if small else []
+    if all(_is_multiple(i, step) for i in range(_MAX_WHOLE + 1)):
+        multiples.append({"type": ["integer"], "minimum": -_MAX_WHOLE, "maximum": _MAX_WHOLE})
+    return multiples
+
+
+def _is_multiple(value: float, step: float) -> bool:
+    return (value / step).is_integer()
 
 
 def _no_numbers() -> list[str]:

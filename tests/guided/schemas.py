@@ -8,10 +8,12 @@ from typing import Any
 Json = Any
 FORMATS = ["date", "time", "date-time", "uuid", "email", "ipv4", "ipv6", "uri", "duration", "hostname", "int32"]
 PATTERNS = ["^a+$", "b$", "^[a-c]{2,4}$", r"\d", r"^\w+$", r"^\S+$", r"^[^\s]+$", r"^\D\W$", "x|y", "^.{3}$"]
+PATTERNS += ["^(?!a).*$", "^(?=.{2})a", "^(?![b-z])", r"^(?!.*\.\.)[a.]+$", "^(?!ab$|b$)[ab]+$"]
 NAMES = ["a", "b", "c", "a/b", "x y", "é"]
 NUMBERS = [0, 1, -1, 2, 3, 5, 10, 0.5, 2.5, -0.5, 100, 1.25, -7, 0.1, 1000]
 VALUES: list[Json] = [1, 2, "a", "b", "é", None, True, False, 0.5, [1], {"a": 1}, 'x"y', [], {}, "a\nb", -3]
 LEAVES: list[Json] = [{"type": "integer"}, {"type": "string", "maxLength": 3}, {"type": "boolean"}, {"type": "null"}]
+NAME_PATTERNS = ["^a", "^z", "b$", r"^\w+$", "^.*$", r"^\d", "^(?!a$)", "^(?!b).*$"]
 CONDITIONS: list[Json] = [
     {"required": ["a"]},
     {"properties": {"a": {"const": 1}}, "required": ["a"]},
@@ -19,6 +21,11 @@ CONDITIONS: list[Json] = [
     {"type": "string"},
     {"type": ["integer", "null"]},
     {"anyOf": [{"type": "string"}, {"required": ["b"]}]},
+    {"type": "array", "contains": {"const": 1}},
+    {"items": {"type": "integer"}},
+    {"pattern": "^a"},
+    {"type": "string", "pattern": "b"},
+    {"properties": {"a": {"type": "string", "pattern": "^ab$"}}, "required": ["a"], "uniqueItems": True},
 ]
 
 
@@ -72,7 +79,7 @@ class _Schemas:
 
     def _number(self, _: int) -> dict[str, Json]:
         bounds = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-        steps = (0.15, "multipleOf", self._noise.choice([1, 2, 3, 7, 0.5, 0.25, 10, 2.0]))
+        steps = (0.15, "multipleOf", self._noise.choice([1, 2, 3, 7, 0.5, 0.25, 10, 2.0, 0.1, 0.01, 0.3]))
         return self._some(*[(0.25, bound, self._noise.choice(NUMBERS)) for bound in bounds], steps)
 
     def _object(self, depth: int) -> dict[str, Json]:
@@ -83,22 +90,37 @@ class _Schemas:
             (0.9, "properties", {name: self.schema(depth + 1) for name in names}),
             (0.6, "required", [name for name in names if noise.random() < 0.6]),
             (0.6, "additionalProperties", noise.choice(others)),
-            (0.1, "patternProperties", {noise.choice(["^a", "^z", "b$"]): self.schema(depth + 1)}),
-            (0.08, "minProperties", noise.randint(0, 2)),
-            (0.08, "maxProperties", noise.randint(0, 3)),
+            (0.1, "patternProperties", {noise.choice(NAME_PATTERNS): self.schema(depth + 1)}),
+            (0.1, "minProperties", noise.randint(0, 3)),
+            (0.1, "maxProperties", noise.randint(0, 3)),
             (0.05, "dependentRequired", {noise.choice(NAMES): [noise.choice(NAMES)]}),
-            (0.05, "propertyNames", {"pattern": noise.choice(PATTERNS)}),
-            (0.05, "unevaluatedProperties", False),
+            (0.08, "propertyNames", self._names()),
+            (0.05, "unevaluatedProperties", noise.choice([False, {"type": "integer"}])),
+        )
+
+    def _names(self) -> Json:
+        noise = self._noise
+        return noise.choice(
+            [
+                {"pattern": noise.choice(PATTERNS)},
+                {"enum": noise.sample(NAMES, 2)},
+                {"maxLength": 2},
+                {"anyOf": [{"const": "a"}, {"pattern": "^b"}]},
+                {"format": "date"},
+            ]
         )
 
     def _array(self, depth: int) -> dict[str, Json]:
         noise = self._noise
         return self._some(
-            (0.8, "items", self.schema(depth + 1)),
+            (0.8, "items", self.schema(depth + 1) if noise.random() < 0.7 else noise.choice(LEAVES)),
             (0.3, "prefixItems", [self.schema(depth + 1) for _ in range(noise.randint(1, 2))]),
             (0.4, "minItems", noise.randint(0, 3)),
             (0.5, "maxItems", noise.randint(0, 4)),
-            (0.05, "uniqueItems", noise.random() < 0.5),
+            (0.2, "uniqueItems", noise.random() < 0.7),
+            (0.1, "contains", self.schema(depth + 1)),
+            (0.05, "minContains", noise.randint(0, 2)),
+            (0.05, "maxContains", noise.randint(0, 2)),
             (0.05, "unevaluatedItems", False),
         )
 

@@ -17,6 +17,7 @@ from tests.guided.walk import accepts, backend, walk, walk_on
 
 Json = Any
 NODE = {"type": "object", "properties": {"v": {"type": "integer"}, "next": {"$ref": "#"}}, "required": ["v"]}
+OBJECT: Json = {"type": "object", "properties": {"a": True, "b": True}}
 CLOSED: Json = {"type": "object", "additionalProperties": False}
 
 
@@ -44,6 +45,74 @@ ENFORCED: list[tuple[str, Json, list[str], list[str]]] = [
         ["{}", '{"b":1}', '{"a":1,"b":1}'],
         ['{"a":1}'],
     ),
+    (
+        "minProperties above those required",
+        {**CLOSED, "properties": dict.fromkeys("abc", True), "required": ["a"], "minProperties": 2},
+        ['{"a":1,"b":1}', '{"a":1,"c":1}', '{"a":1,"b":1,"c":1}'],
+        ['{"a":1}', '{"b":1,"c":1}'],
+    ),
+    (
+        "maxProperties beside optional ones",
+        {**CLOSED, "properties": dict.fromkeys("abc", True), "maxProperties": 2},
+        ["{}", '{"b":1}', '{"a":1,"c":1}'],
+        ['{"a":1,"b":1,"c":1}'],
+    ),
+    (
+        "just one property",
+        {"type": "object", "properties": dict.fromkeys("abcd", True), "minProperties": 1, "maxProperties": 1},
+        ['{"a":1}', '{"d":1}'],
+        ["{}", '{"a":1,"b":1}', '{"a":1,"x":1}'],
+    ),
+    ("propertyNames of an enum", {"type": "object", "propertyNames": {"enum": ["a", "b"]}}, ['{"b":1}'], ['{"c":1}']),
+    (
+        "propertyNames with a length",
+        {"type": "object", "propertyNames": {"maxLength": 2}},
+        ['{"é😀":1}'],
+        ['{"abc":1}'],
+    ),
+    (
+        "propertyNames beside properties",
+        {"type": "object", "properties": {"a": True, "bb": True}, "propertyNames": {"pattern": "^.$"}},
+        ['{"a":1}', '{"c":1}', "{}"],
+        ['{"bb":1}'],
+    ),
+    (
+        "patternProperties that readers take for wider",
+        {"type": "object", "patternProperties": {r"^\w$": {"const": 1}}},
+        ['{"a":1}', '{"é":1}', '{"ab":2}'],
+        ['{"a":2}', '{"é":2}'],
+    ),
+    (
+        "unevaluatedProperties beside allOf",
+        {
+            **OBJECT,
+            "allOf": [{"$ref": "#/$defs/o"}],
+            "unevaluatedProperties": False,
+            "$defs": {"o": {"properties": {"a": True}}},
+        },
+        ["{}", '{"a":1}'],
+        ['{"c":1}'],
+    ),
+    (
+        "uniqueItems of listed values",
+        {"type": "array", "items": {"enum": ["a", "b", 1]}, "uniqueItems": True},
+        ["[]", '["b"]', '["a",1]', '["a","b",1]'],
+        ['["a","a"]', '["b","b"]', "[1,1]"],
+    ),
+    (
+        "uniqueItems of strings",
+        {"type": "array", "items": {"type": "string", "minLength": 2}, "uniqueItems": True, "minItems": 1},
+        ['["ab"]', '["ab","zz"]', '["1a","an","hi","yo"]'],
+        ["[]", '["a"]', '["ab","ab"]'],
+    ),
+    ("uniqueItems of anything", {"type": "array", "uniqueItems": True}, ["[]", "[1]"], ["[1,1]", "[1,2]"]),
+    ("contains", {"type": "array", "contains": {"const": 1}}, ["[1]", "[1,2]"], ["[]", "[2]"]),
+    (
+        "contains, counted",
+        {"type": "array", "contains": {"type": "null"}, "minContains": 1, "maxContains": 2},
+        ["[null]", "[null,null,1]", "[null,1,2]"],
+        ["[]", "[1]", "[null,null,null]"],
+    ),
     ("propertyNames", {"type": "object", "propertyNames": {"pattern": "^x+$"}}, ['{"xx":1}'], ['{"a":1}']),
     ("items", {"type": "array", "items": {"const": 1}}, ["[]", "[1, 1]"], ["[2]"]),
     ("prefixItems", {"type": "array", "prefixItems": [{"const": 1}], "items": False}, ["[]", "[1]"], ["[2]", "[1,1]"]),
@@ -55,6 +124,12 @@ ENFORCED: list[tuple[str, Json, list[str], list[str]]] = [
     ("exclusiveMinimum", {"type": "number", "exclusiveMinimum": 5, "maximum": 5.5}, ["5.5", "5.25"], ["5", "5.0"]),
     ("multipleOf", {"type": "number", "multipleOf": 7}, ["0", "14"], ["8", "7.5"]),
     ("multipleOf a fraction", {"type": "number", "multipleOf": 0.25}, ["1", "1.25"], ["1.3"]),
+    (
+        "multipleOf a decimal",
+        {"type": "number", "multipleOf": 0.01, "minimum": 0},
+        ["0", "0.25", "7", "1.99", "1999"],
+        ["0.001", "-1", "0.255"],
+    ),
     ("allOf", {"allOf": [{"type": "integer"}, {"minimum": 3}]}, ["3"], ["2", '"a"']),
     ("anyOf", {"anyOf": [{"type": "integer"}, {"const": "a"}]}, ["3", '"a"'], ['"b"']),
     ("oneOf by type", {"oneOf": [{"type": "integer"}, {"type": "string"}]}, ["3", '"a"'], ["null"]),
@@ -66,6 +141,21 @@ ENFORCED: list[tuple[str, Json, list[str], list[str]]] = [
         ["{}", '{"k":"c"}'],
     ),
     ("oneOf that overlaps", {"oneOf": [{"type": "integer"}, {"minimum": 5}]}, ["3", "-1", "null"], ["5", "7", "4.5"]),
+    (
+        "oneOf, one branch deniable",
+        {"oneOf": [{"pattern": "a+"}, {"type": "string", "minLength": 2}]},
+        ['"a"'],
+        ['"aa"'],
+    ),
+    (
+        "oneOf by what is required",
+        {**OBJECT, "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        ['{"a":1}', '{"b":1}'],
+        ["{}", '{"a":1,"b":1}'],
+    ),
+    ("not contains", {"type": "array", "not": {"contains": {"type": "null"}}}, ["[]", "[1]"], ["[null]", "[1,null]"]),
+    ("not items", {"type": "array", "not": {"items": {"type": "null"}}}, ["[1]", "[1,null]"], ["[]", "[null]"]),
+    ("not a pattern", {"type": "string", "not": {"pattern": "^a"}}, ['""', '"ba"'], ['"a"', '"ab"']),
     ("not a const", {"not": {"const": 5}, "type": "integer"}, ["4", "6", "-5", "55"], ["5", "5.0"]),
     (
         "not an enum",
@@ -115,17 +205,15 @@ def test_keywords_are_enforced(schema: Json, good: list[str], bad: list[str]) ->
 REFUSED: list[tuple[Json, str | None, str]] = [
     ({"properties": {"a": {"type": "string", "pattern": "(?=a)b"}}}, "properties.a.pattern", "Look-around"),
     ({"properties": {"a": {"pattern": r"(a)\1"}}}, "properties.a.pattern", "Back-references"),
-    ({"items": {"type": "array", "uniqueItems": True}}, "items.uniqueItems", "uniqueItems"),
-    ({"anyOf": [True, {"contains": {"const": 1}}]}, "anyOf[1].contains", "contains"),
-    ({"oneOf": [{"pattern": "a"}, {"minLength": 3}]}, "oneOf", "branches 0 and 1"),
-    ({"not": {"pattern": "a"}}, "not.pattern", "denial of pattern"),
-    (
-        {"not": {"$ref": "#/$defs/a"}, "$defs": {"a": {**NODE, "properties": {"n": {"$ref": "#/$defs/a"}}}}},
-        "not",
-        "deep",
-    ),
+    ({"items": {"uniqueItems": True, "minItems": 2, "items": {"type": "null"}}}, "items.uniqueItems", "uniqueItems"),
+    ({"anyOf": [True, {"contains": True, "minContains": 99}]}, "anyOf[1].contains", "contains"),
+    ({"oneOf": [{"pattern": "a+"}, {"format": "date"}]}, "oneOf", "branches 0 and 1"),
+    ({"not": {"pattern": "a+"}}, "not.pattern", "denial of this pattern"),
+    ({"not": {"$ref": "#/$defs/a"}, "$defs": {"a": {"properties": {"n": {"$ref": "#/$defs/a"}}}}}, "not", "deep"),
+    ({"propertyNames": {"minLength": 1, "pattern": "a"}}, "propertyNames", "only with one of"),
+    ({"propertyNames": {"pattern": "a"}, "patternProperties": {"b": True}}, "propertyNames", "beside"),
     ({"not": {"const": [1]}}, "not.const", "Lists and objects"),
-    ({"if": {"items": True}, "then": {"type": "null"}}, "if.items", "denial of items"),
+    ({"if": {"format": "date"}, "then": False}, "if.format", "denial of format"),
     ({"$dynamicRef": "#a"}, "$dynamicRef", "cannot be enforced"),
     ({"properties": {"a": {"$ref": "https://example.com/schema"}}}, "properties.a.$ref", "nothing is ever fetched"),
     ({"$ref": "file:///etc/passwd"}, "$ref", "nothing is ever fetched"),
@@ -133,7 +221,7 @@ REFUSED: list[tuple[Json, str | None, str]] = [
     ({"type": "foo"}, "type", "one or more of"),
     ({"properties": {"a": 3}}, "properties.a", "object or a boolean"),
     ({"enum": []}, "enum", "at least one"),
-    ({"multipleOf": 0.01}, "multipleOf", "whole number or a binary fraction"),
+    ({"multipleOf": 1e-9, "minimum": 1}, "multipleOf", "too small"),
     ({"minLength": -1}, "minLength", "whole number"),
     ({"const": "\ud800"}, "const", "half a character"),
     ({"type": "object", "minProperties": 2}, "minProperties", "minProperties"),

@@ -14,7 +14,7 @@ from ensue.guided.constraint import Constraint
 from tests.guided.walk import backend, walk_on
 
 SCHEMAS = sorted((Path(__file__).parent / "real").glob("*.json"))
-NUM_WALKS = 12
+NUM_WALKS = 5
 
 
 def test_coverage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,4 +36,8 @@ def test_coverage(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print("", *lines, sep="\n")
     assert num_satisfied == num_finished > 3 * num_accepted
-    assert num_accepted == len(SCHEMAS) - 1, "uniqueItems cannot be enforced"
+    assert [line.split(".")[0] for line in lines if "refused, " in line] == [
+        "refused-back-reference",
+        "refused-dynamic-ref",
+        "refused-remote-ref",
+    ]
