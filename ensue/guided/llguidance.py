@@ -32,10 +32,6 @@ _TOO_LARGE = re.compile("schema too large|stack level exceeded|DNF too large")
 _QUOTED = re.compile(r"""(["'/`]).*?\1""", re.DOTALL)
 
 
-class _TooLarge(InvalidGrammar):
-    """A schema has more alternatives than the library takes."""
-
-
 class LlguidanceBackend:
     """Implements `Backend`."""
 
@@ -57,16 +53,18 @@ class LlguidanceBackend:
                 self._check_whitespace(constraint.whitespace_pattern)
             except InvalidGrammar as error:
                 raise InvalidGrammar(error.message, param=WHITESPACE) from None
-        try:
-            payload = self._checked(constraint, is_frugal=False)
-        except _TooLarge:
-            payload = self._checked(constraint, is_frugal=True)
+        payload = self._checked(constraint).encode()
         return CompiledGrammar(NAME, payload, hashlib.blake2b(payload, digest_size=16).digest())
 
-    def _checked(self, constraint: Constraint, *, is_frugal: bool) -> bytes:
-        source = self._source_of(constraint, is_frugal=is_frugal)
-        self._match(source, has_places=constraint.kind == "grammar" and "::=" not in constraint.text)
-        return source.encode()
+    def _checked(self, constraint: Constraint) -> str:
+        """The source, with fewer alternatives where all of them are too many for the library."""
+        source = self._source_of(constraint, is_frugal=False)
+        matcher = self._start(source)
+        if _TOO_LARGE.search(matcher.get_error()):
+            source = self._source_of(constraint, is_frugal=True)
+            matcher = self._start(source)
+        _check(matcher, has_places=constraint.kind == "grammar" and "::=" not in constraint.text)
+        return source
 
     def load(self, grammar: CompiledGrammar) -> LlguidanceMatcher:
         return LlguidanceMatcher(self._match(grammar.payload.decode()), self._vocabulary)
@@ -77,16 +75,14 @@ class LlguidanceBackend:
             return tool_grammar(constraint.text, self._vocabulary.special_ids, schema_source) + _OPTIONS
         return _source_of(constraint, is_frugal=is_frugal)
 
-    def _match(self, source: str, *, has_places: bool = False) -> LLMatcher:
-        """
-        Args:
-            has_places: lines and columns of the source are the caller's own.
-        """
-        matcher = LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
-        if matcher.is_error():
-            error = _TooLarge if _TOO_LARGE.search(matcher.get_error()) else InvalidGrammar
-            raise error(_sentence(matcher.get_error(), has_places=has_places))
+    def _match(self, source: str) -> LLMatcher:
+        matcher = self._start(source)
+        _check(matcher)
         return matcher
+
+    def _start(self, source: str) -> LLMatcher:
+        """A matcher that may be in error."""
+        return LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
 
     def _check_whitespace(self, pattern: str) -> None:
         """Between JSON tokens nothing but white space may stand."""
@@ -202,6 +198,15 @@ def _without_end(bits: bytes, num_tokens: int) -> bytes:
         return bits[: num_tokens // 8]
     last = num_tokens // 8
     return bits[:last] + bytes([bits[last] & (1 << num_tokens % 8) - 1])
+
+
+def _check(matcher: LLMatcher, *, has_places: bool = False) -> None:
+    """
+    Args:
+        has_places: lines and columns of the source are the caller's own.
+    """
+    if matcher.is_error():
+        raise InvalidGrammar(_sentence(matcher.get_error(), has_places=has_places))
 
 
 def _sentence(error: str, *, has_places: bool = False) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -15,13 +14,11 @@ from ensue.guided.schema_part import (
     Part,
     Path,
     Schema,
-    Undeniable,
     any_of_these,
     both,
     lacking,
     names_of,
     object_of,
-    place,
     refuse,
 )
 from ensue.guided.schema_scalars import inside, type_list
@@ -30,7 +27,8 @@ from ensue.guided.schema_values import check_value, is_number, is_plain_int, typ
 _MAX_DEPTH = 24
 _MAX_CHARACTERS = 2000  # of strings that are to be avoided
 
-Denial = Callable[[Part, Any, Path], Iterable[Schema | bool]]  # branches: the value fits one of them, or the keyword
+Branch = Schema | bool | InvalidGrammar  # an error says why a denial can't be said
+Denial = Callable[[Part, Any, Path], Iterable[Branch]]  # branches: the value fits one of them, or the keyword
 
 
 def denied(part: Part, node: Any, path: Path) -> Schema | bool:
@@ -40,56 +38,47 @@ def denied(part: Part, node: Any, path: Path) -> Schema | bool:
     whole where a schema says "no integer".
 
     Raises:
-        Undeniable: no value that it denies can be said.
-        InvalidGrammar: malformed.
+        InvalidGrammar: malformed, or no value that it denies can be said.
     """
+    found = _denied(part, node, path)
+    if isinstance(found, InvalidGrammar):
+        raise found
+    return found
+
+
+def denied_or_nothing(part: Part, node: Any, path: Path) -> Schema | bool:
+    """The same; False where no value that it denies can be said."""
+    found = _denied(part, node, path)
+    return False if isinstance(found, InvalidGrammar) else found
+
+
+def _denied(part: Part, node: Any, path: Path) -> Branch:
     part.lowering.denials_left -= 1
     if len(path) > _MAX_DEPTH or part.lowering.denials_left < 0:  # recursion through references, too
-        raise _undeniable(path[:1], "What is denied is nested too deep.")
+        return refuse(path[:1], "What is denied is nested too deep.")
     if isinstance(node, bool):
         return not node
     if not isinstance(node, dict):
         raise refuse(path, "A schema must be an object or a boolean.")
     node = part.lowering.visible(node)
     keywords = [k for k in node if k in part.lowering.keywords or k in ("then", "else")]
-    return any_of_these(_sayable([partial(_deny, part, k, node, (*path, k)) for k in keywords]))
+    return _any_sayable([branch for k in keywords for branch in _deny(part, k, node, (*path, k))])
 
 
-def denied_or_nothing(part: Part, node: Any, path: Path) -> Schema | bool:
-    """The same; False where no value that it denies can be said."""
-    try:
-        return denied(part, node, path)
-    except Undeniable:
-        return False
-
-
-def _deny(part: Part, keyword: str, node: Mapping[str, Any], path: Path) -> list[Schema | bool]:
+def _deny(part: Part, keyword: str, node: Mapping[str, Any], path: Path) -> Iterable[Branch]:
     is_partial = (keyword == "items" and "prefixItems" in node) or (keyword == "contains" and "minContains" in node)
     if keyword not in _DENIALS or is_partial:
-        raise _undeniable(path, f"The denial of {keyword} cannot be enforced.")
-    return list(_DENIALS[keyword](part, node[keyword], path))
+        return [refuse(path, f"The denial of {keyword} cannot be enforced.")]
+    return _DENIALS[keyword](part, node[keyword], path)
 
 
-def _sayable(denials: Iterable[Callable[[], Iterable[Schema | bool]]]) -> list[Schema | bool]:
-    """The branches of those denials that can be said.
-
-    Raises:
-        Undeniable: of the first, where none can.
-    """
-    branches: list[Schema | bool] = []
-    failures = []
-    for denial in denials:
-        try:
-            branches += denial()
-        except Undeniable as error:
-            failures.append(error)
-    if failures and all(branch is False for branch in branches):
-        raise failures[0]
-    return branches
-
-
-def _undeniable(path: Path, message: str) -> Undeniable:
-    return Undeniable(message, param=place(path))
+def _any_sayable(branches: list[Branch]) -> Branch:
+    """One of those branches that can be said; where none can, why the first can't."""
+    sayable = [branch for branch in branches if not isinstance(branch, InvalidGrammar)]
+    failures = [branch for branch in branches if isinstance(branch, InvalidGrammar)]
+    if failures and all(branch is False for branch in sayable):
+        return failures[0]
+    return any_of_these(sayable)
 
 
 def _type(_: Part, value: Any, path: Path) -> Iterable[Schema]:
@@ -104,69 +93,71 @@ def _required(_: Part, value: Any, path: Path) -> Iterable[Schema]:
     return [lacking(name) for name in names_of(value, path)]
 
 
-def _properties(part: Part, value: Any, path: Path) -> Iterable[Schema | bool]:
-    return _sayable([partial(_property, part, name, node, path) for name, node in object_of(value, path).items()])
+def _properties(part: Part, value: Any, path: Path) -> Iterable[Branch]:
+    return [_property(part, name, node, path) for name, node in object_of(value, path).items()]
 
 
-def _property(part: Part, name: str, node: Any, path: Path) -> list[Schema | bool]:
-    other = denied(part, node, (*path, name))
-    return [] if other is False else [{"type": ["object"], "properties": {name: other}, "required": [name]}]
+def _property(part: Part, name: str, node: Any, path: Path) -> Branch:
+    other = _denied(part, node, (*path, name))
+    if other is False or isinstance(other, InvalidGrammar):
+        return other
+    return {"type": ["object"], "properties": {name: other}, "required": [name]}
 
 
-def _not(part: Part, value: Any, path: Path) -> Iterable[Schema | bool]:
+def _not(part: Part, value: Any, path: Path) -> Iterable[Branch]:
     return [part.child(value, path)]
 
 
-def _all_of(part: Part, value: Any, path: Path) -> Iterable[Schema | bool]:
+def _all_of(part: Part, value: Any, path: Path) -> Iterable[Branch]:
     nodes = value if isinstance(value, list) else []
-    return _sayable([partial(_part, part, node, (*path, i)) for i, node in enumerate(nodes)])
+    return [_denied(part, node, (*path, i)) for i, node in enumerate(nodes)]
 
 
-def _part(part: Part, node: Any, path: Path) -> list[Schema | bool]:
-    return [denied(part, node, path)]
-
-
-def _any_of(part: Part, value: Any, path: Path) -> Iterable[Schema | bool]:
+def _any_of(part: Part, value: Any, path: Path) -> Iterable[Branch]:
     """Also of oneOf: what fits none fits not just one."""
     whole: Schema | bool = True
     for i, node in enumerate(value if isinstance(value, list) else []):
-        whole = both(whole, denied(part, node, (*path, i)))
+        other = _denied(part, node, (*path, i))
+        if isinstance(other, InvalidGrammar):
+            return [other]
+        whole = both(whole, other)
     return [whole]
 
 
-def _items(part: Part, value: Any, path: Path) -> Iterable[Schema | bool]:
+def _items(part: Part, value: Any, path: Path) -> Iterable[Branch]:
     """Lists whose first item does not fit."""
     if isinstance(value, list):
         return _prefix_items(part, value, path)
-    return _item(part, 0, value, path)
+    return [_item(part, 0, value, path)]
 
 
-def _prefix_items(part: Part, value: Any, path: Path) -> Iterable[Schema | bool]:
+def _prefix_items(part: Part, value: Any, path: Path) -> Iterable[Branch]:
     nodes = value if isinstance(value, list) else []
-    return _sayable([partial(_item, part, i, node, (*path, i)) for i, node in enumerate(nodes)])
+    return [_item(part, i, node, (*path, i)) for i, node in enumerate(nodes)]
 
 
-def _item(part: Part, index: int, node: Any, path: Path) -> list[Schema | bool]:
-    other = denied(part, node, path)
-    if other is False:
-        return []
-    return [{"type": ["array"], "prefixItems": [*[True] * index, other], "minItems": index + 1}]
+def _item(part: Part, index: int, node: Any, path: Path) -> Branch:
+    other = _denied(part, node, path)
+    if other is False or isinstance(other, InvalidGrammar):
+        return other
+    return {"type": ["array"], "prefixItems": [*[True] * index, other], "minItems": index + 1}
 
 
-def _contains(part: Part, value: Any, path: Path) -> Iterable[Schema | bool]:
+def _contains(part: Part, value: Any, path: Path) -> Iterable[Branch]:
     """Lists in which nothing fits."""
-    return [{"type": ["array"], "items": denied(part, value, path)}]
+    other = _denied(part, value, path)
+    return [other if isinstance(other, InvalidGrammar) else {"type": ["array"], "items": other}]
 
 
-def _ref(part: Part, value: Any, path: Path) -> Iterable[Schema | bool]:
-    return [denied(part, part.lowering.resolve(value, path)[0], path)]
+def _ref(part: Part, value: Any, path: Path) -> Iterable[Branch]:
+    return [_denied(part, part.lowering.resolve(value, path)[0], path)]
 
 
-def _pattern(_: Part, value: Any, path: Path) -> Iterable[Schema]:
+def _pattern(_: Part, value: Any, path: Path) -> Iterable[Branch]:
     try:
         return [{"type": ["string"], "pattern": f"^{denied_pattern(str(value))}$"}]
     except InvalidGrammar:
-        raise _undeniable(path, "The denial of this pattern cannot be enforced.") from None
+        return [refuse(path, "The denial of this pattern cannot be enforced.")]
 
 
 def _minimum(_: Part, value: Any, path: Path) -> Iterable[Schema]:
@@ -191,23 +182,24 @@ def _most(kind: str, opposite: str) -> Denial:
     return deny
 
 
-def _const(part: Part, value: Any, path: Path) -> Iterable[Schema]:
+def _const(part: Part, value: Any, path: Path) -> Iterable[Branch]:
     return _enum(part, [value], path)
 
 
-def _enum(_: Part, value: Any, path: Path) -> Iterable[Schema]:
+def _enum(_: Part, value: Any, path: Path) -> Iterable[Branch]:
     """Values of other types, and of the same types what lies beside and between."""
     values = [check_value(item, None) for item in value] if isinstance(value, list) else []
     types = {type_of(item) for item in values}
     if not values or types & {"array", "object"}:
-        raise _undeniable(path, "Lists and objects cannot be denied.")
+        yield refuse(path, "Lists and objects cannot be denied.")
+        return
     has_numbers = bool(types & {"integer", "number"})
     left = [name for name in TYPES if name not in types and not (has_numbers and name in ("integer", "number"))]
     yield {"type": left}
     if has_numbers:
         yield from _numbers_beside(sorted({item for item in values if is_number(item)}))
     if "string" in types:
-        yield {"type": ["string"], "pattern": f"^{_other_than([v for v in values if isinstance(v, str)], path)}$"}
+        yield _other_than([v for v in values if isinstance(v, str)], path)
     if "boolean" in types:
         yield from ({"enum": [flag]} for flag in (True, False) if not any(flag is item for item in values))
 
@@ -219,10 +211,10 @@ def _numbers_beside(values: list[float]) -> Iterable[Schema]:
     yield {"type": ["number"], "minimum": inside(values[-1], "minimum")}
 
 
-def _other_than(words: list[str], path: Path) -> str:
+def _other_than(words: list[str], path: Path) -> Branch:
     if sum(map(len, words)) > _MAX_CHARACTERS:
-        raise _undeniable(path, f"Strings that are denied may have {_MAX_CHARACTERS} characters together.")
-    return avoiding(words)
+        return refuse(path, f"Strings that are denied may have {_MAX_CHARACTERS} characters together.")
+    return {"type": ["string"], "pattern": f"^{avoiding(words)}$"}
 
 
 def _number(value: Any, path: Path) -> float:

@@ -18,10 +18,6 @@ COMBINING = ("allOf", "anyOf", "oneOf", "$ref", "if", "dependentSchemas", "depen
 _MAX_COUNT = 2**31 - 1
 
 
-class Undeniable(InvalidGrammar):
-    """Nothing can be said of the values that a schema denies."""
-
-
 class Lowering(Protocol):
     """The whole schema's rewriting, as single keywords see it."""
 
