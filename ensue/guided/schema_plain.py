@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any
 
 from ensue.errors import InvalidGrammar
+from ensue.guided.rust_regex import anywhere
+from ensue.guided.schema_fits import matches
 from ensue.guided.schema_part import TYPES, Schema
 from ensue.guided.schema_values import json_equal
 
@@ -126,21 +129,37 @@ def _merged_objects(one: Schema, other: Schema) -> Schema:
     """Each side's properties are what the other side calls additional, unless it names them, too."""
     patterns = [side["patternProperties"] for side in (one, other) if side.get("patternProperties")]
     mine, yours = one.get("properties", {}), other.get("properties", {})
-    is_apart = len(patterns) == 1 and not mine and not yours
-    is_same = len(patterns) == 2 and patterns[0] == patterns[1]
-    if patterns and not is_apart and not is_same:
-        raise InvalidGrammar("patternProperties cannot be combined with other properties by this backend.")
     rest_of_one, rest_of_other = (side.get("additionalProperties", True) for side in (one, other))
     names = [*mine, *(name for name in yours if name not in mine)]
     out: Schema = {
-        "properties": {name: both(mine.get(name, rest_of_one), yours.get(name, rest_of_other)) for name in names},
+        "properties": {name: both(_said(one, name), _said(other, name)) for name in names},
         "additionalProperties": both(rest_of_one, rest_of_other),
         "required": list(dict.fromkeys([*one.get("required", ()), *other.get("required", ())])),
     }
     if len(patterns) == 1:
         rest = rest_of_other if one.get("patternProperties") else rest_of_one
         out["patternProperties"] = {pattern: both(node, rest) for pattern, node in patterns[0].items()}
+        if rest is not True and any(
+            _fitting(out, name) for name in names
+        ):  # of them, the other side's rest says nothing
+            raise InvalidGrammar("patternProperties cannot be combined with these properties by this backend.")
+    elif patterns and patterns[0] != patterns[1]:
+        raise InvalidGrammar("Two different patternProperties cannot be combined by this backend.")
     return out
+
+
+def _said(schema: Schema, name: str) -> Schema | bool:
+    """What a schema says of the property of this name."""
+    said = _fitting(schema, name)
+    own: Schema | bool = schema.get("properties", {}).get(
+        name, True if said else schema.get("additionalProperties", True)
+    )
+    return reduce(both, said, own)
+
+
+def _fitting(schema: Schema, name: str) -> list[Schema | bool]:
+    """Of patternProperties, those that speak of this name."""
+    return [node for regex, node in schema.get("patternProperties", {}).items() if matches(anywhere(regex), name)]
 
 
 def _merged_items(one: Schema, other: Schema) -> Schema:

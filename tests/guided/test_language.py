@@ -55,7 +55,11 @@ BEYOND: list[tuple[Any, str]] = [
     ({"type": "string", "pattern": "a^b"}, "Anchors"),
     ({"type": "object", "patternProperties": {"a": {}, "b": False}}, "More than one of patternProperties"),
     ({"enum": [[1], [2]], "minItems": 1}, "minItems cannot be enforced beside lists"),
-    ({"allOf": [{"properties": {"a": {}}}, {"patternProperties": {"b": {}}}]}, "cannot be combined"),
+    ({"allOf": [{"patternProperties": {"a": {}}}, {"patternProperties": {"b": {}}}]}, "cannot be combined"),
+    (
+        {"allOf": [{"properties": {"a": {}}, "additionalProperties": False}, {"patternProperties": {"a": {}}}]},
+        "cannot be combined with these properties",
+    ),
     ({"anyOf": [{"$ref": "#"}, {"type": "null"}]}, "leads back to itself"),
 ]
 
@@ -76,6 +80,14 @@ SAID: list[tuple[Any, list[str], list[str]]] = [
     ({"allOf": [{"required": ["b"]}, {"properties": {"a": {"const": 1}}}], "type": "object"}, ['{"b":2}'], ["{}"]),
     ({"type": "array", "prefixItems": [{"const": 1}, {"const": 2}], "minItems": 1, "items": False}, ["[1]"], ["[]"]),
     ({"type": "object", "patternProperties": {"^a": {}, "^b": {}}}, ['{"a":1, "b":2}'], ["{1:2}"]),
+    (
+        {
+            "type": "object",
+            "allOf": [{"properties": {"a": True, "b": True}}, {"patternProperties": {"^a": {"const": 1}}}],
+        },
+        ['{"a":1, "b":2}', "{}"],
+        ['{"a":2}'],
+    ),
     ({"type": "object", "properties": {"a": {"const": 1}}}, ["{}", '{"a":1, "b":2}'], ['{"b":1,"a":1}', '{"a":2}']),
 ]
 
