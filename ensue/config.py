@@ -76,6 +76,9 @@ class ServerConfig:
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least severe log lines to write")
     log_format: Literal["auto", "console", "json"] = setting("auto", "auto: console on a terminal, else json")
     api_workers: int = setting(1, "API processes that share the port and the engine", low=1, high=256)
+    sse_keepalive_s: float | None = setting(
+        None, "Seconds of silence after which a stream sends a comment, also before its first event", low=0.1
+    )
     drain_s: float = setting(30.0, "Seconds that running requests get at a shutdown", low=0)
 
 

@@ -20,9 +20,10 @@ from ensue.api.body import read_json
 from ensue.api.chunks import Write
 from ensue.api.context import context_of
 from ensue.api.disconnect import unless_disconnected
+from ensue.api.keep_alive import SendEvent
 from ensue.api.params import Caller, StreamOptions, read_body, stream_options
 from ensue.api.protocol import PromptTokensDetails, UsageObject
-from ensue.api.sse import EventStream, SendEvent
+from ensue.api.sse import EventStream
 from ensue.api.work import Work
 from ensue.config import Config
 from ensue.errors import RequestTimeout
@@ -77,6 +78,7 @@ class GenerationEndpoint(ABC, Generic[B]):
         self._accountants = accountants
         self._limits = config.limits
         self._unknown = config.server.unknown_parameters
+        self._keepalive_s = config.server.sse_keepalive_s
 
     @abstractmethod
     def _request(
@@ -123,7 +125,8 @@ class GenerationEndpoint(ABC, Generic[B]):
         writer = self._writer(body, asked, head)
         if body.stream:
             events = Events(completion, writer, stream_options(body))
-            return EventStream(events.send, work.close, timeout_s=self._limits.request_timeout_s)
+            timeout_s = self._limits.request_timeout_s
+            return EventStream(events.send, work.close, timeout_s=timeout_s, keepalive_s=self._keepalive_s)
         content = msgspec.json.encode(writer.whole(await completion.collect(), _usage(completion.usage)))
         return Response(content, media_type="application/json")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -15,12 +16,12 @@ from starlette.types import Receive, Scope, Send
 from ensue.api.chunks import Write, writer_of
 from ensue.api.disconnect import unless_disconnected
 from ensue.api.error_handlers import body_of, draining, internal_error
+from ensue.api.keep_alive import KeepAlive, SendEvent
 from ensue.errors import RequestError, RequestTimeout
 
 DONE = b"data: [DONE]\n\n"
 HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
-SendEvent = Callable[[bytes], Awaitable[None]]
 _NoUsage = msgspec.UnsetType | None
 
 _MARK = "\0"  # stands for a text
@@ -68,7 +69,7 @@ class EventStream(Response):
     its end.
 
     The response starts with the first event: what fails before it is an ordinary error response. A later failure is an
-    event of its own, followed by `[DONE]`.
+    event of its own, followed by `[DONE]`. Comments may stand between events, and before the first.
     """
 
     def __init__(
@@ -77,12 +78,18 @@ class EventStream(Response):
         on_close: Callable[[BaseException | None], Awaitable[None]],
         *,
         timeout_s: float,
+        keepalive_s: float | None = None,
     ) -> None:
+        """
+        Args:
+            keepalive_s: the silence that ends with a comment.
+        """
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]
         self._events = events
         self._on_close = on_close
         self._timeout_s = timeout_s
+        self._keepalive_s = keepalive_s
         self._has_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,8 +110,8 @@ class EventStream(Response):
     async def _send_events(self, send: Send, write: Write) -> RequestError | None:
         """What the stream has to end with; raised where it has not begun."""
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._events(write, functools.partial(self._send_event, send))
+            async with asyncio.timeout(self._timeout_s), self._sender(write, send) as sender:
+                await self._events(*sender)
         except TimeoutError:
             failure: RequestError = _timed_out()
         except RequestError as error:
@@ -119,6 +126,16 @@ class EventStream(Response):
         if not self._has_started:
             raise failure from None
         return failure
+
+    @asynccontextmanager
+    async def _sender(self, write: Write, send: Send) -> AsyncIterator[tuple[Write, SendEvent]]:
+        """How events are written, and how they are sent."""
+        send_event = functools.partial(self._send_event, send)
+        if self._keepalive_s is None:
+            yield write, send_event
+            return
+        async with KeepAlive(self._keepalive_s, write, send_event) as alive:
+            yield alive.write, alive.send
 
     async def _send_event(self, send: Send, event: bytes) -> None:
         if not self._has_started:

@@ -14,6 +14,8 @@ from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
 from starlette.responses import Response
 
+from ensue.api.keep_alive import COMMENT
+
 Json = dict[str, Any]
 OPEN_ENDED = ("TokenizerInfo",)  # has what the model has
 ALWAYS = ("x-request-id", "openai-processing-ms", "openai-version")
@@ -61,7 +63,7 @@ class Description:
 
     def check_stream(self, schema: Json, text: str) -> None:
         """Each event, and the JSON in it."""
-        *events, rest = text.split("\n\n")
+        *events, rest = text.replace(COMMENT.decode(), "").split("\n\n")
         assert (events[-1], rest) == ("data: [DONE]", "")
         _, news = schema["properties"]["data"]["anyOf"]
         for event in events[:-1]:
