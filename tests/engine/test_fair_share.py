@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +13,12 @@ from hypothesis import strategies as st
 from ensue.engine.fair_share import divide
 from ensue.engine.llm_engine import LLMEngine
 from ensue.engine.sequence import Handle
+from ensue.guided.backend import PROVER
+from ensue.guided.constraint import Constraint
+from ensue.guided.llguidance import LlguidanceBackend
 from ensue.outputs import TokenOutput
-from ensue.request import GenerationRequest
-from tests.engine.toy import collect, expected, make_engine, make_request, run_to_end
+from ensue.request import BeamParams, GenerationRequest
+from tests.engine.toy import VOCABULARY, collect, expected, make_engine, make_request, run_to_end
 
 KEYS = st.dictionaries(
     st.sampled_from("abcdef"), st.tuples(st.integers(0, 50), st.sampled_from([0.5, 1.0, 3.0])), min_size=1
@@ -84,6 +91,84 @@ def test_without_blocks_the_largest_holder_makes_way() -> None:
     engine = make_engine(20, max_num_seqs=16, budget=40)
     flooded(engine, 12, 12, 4)
     assert steps_to_first_token(engine, request_of("other", 99, 8)) <= 4
+
+
+MakeRequest = Callable[[str, int, int], GenerationRequest]
+
+
+def sampled_request(key: str, number: int, num_tokens: int) -> GenerationRequest:
+    return replace(request_of(key, number, num_tokens), num_samples=4)
+
+
+def beam_request(key: str, number: int, num_tokens: int) -> GenerationRequest:
+    return replace(request_of(key, number, num_tokens), num_samples=4, beam=BeamParams(4, 1.0, False))
+
+
+FLOODS = {"plain": (request_of, 40), "samples": (sampled_request, 10), "beams": (beam_request, 10)}
+
+
+def under_flood(flood: str, keys: str, num_tokens: int, num_steps: int, **more: Any) -> LLMEngine:
+    """An engine that one key or several in turn ask for more than a step can do."""
+    make, num_requests = FLOODS[flood]
+    engine = make_engine(more.pop("num_blocks"), **more)
+    for number in range(num_requests):
+        engine.add((0, number), make(keys[number % len(keys)], number, num_tokens))
+    for _ in range(num_steps):
+        engine.step()
+    return engine
+
+
+@pytest.mark.parametrize("make", [request_of, sampled_request], ids=["plain", "samples"])
+@pytest.mark.parametrize("num_steps", [0, 1, 7, 20])
+@pytest.mark.parametrize("keys", ["a", "abc"], ids=["one", "several"])
+@pytest.mark.parametrize("flood", FLOODS)
+def test_any_flood_by_any_number_of_keys_costs_one_step_while_there_is_room(
+    flood: str, keys: str, num_steps: int, make: MakeRequest
+) -> None:
+    engine = under_flood(flood, keys, 40, num_steps, num_blocks=600, max_num_seqs=64, budget=96)
+    before = engine.stats().num_preemptions
+    assert steps_to_first_token(engine, make("other", 99, 20)) <= 2  # of its own, it takes one
+    assert engine.stats().num_preemptions == before
+
+
+@pytest.mark.parametrize("num_steps", [0, 1, 7, 20])
+@pytest.mark.parametrize("flood", FLOODS)
+def test_any_flood_gives_way_with_one_sequence_where_no_slot_is_free(flood: str, num_steps: int) -> None:
+    engine = under_flood(flood, "a", 8, num_steps, num_blocks=400, max_num_seqs=6, budget=40)
+    before = engine.stats().num_preemptions
+    assert steps_to_first_token(engine, request_of("other", 99, 8)) <= 2
+    assert engine.stats().num_preemptions <= before + 1
+
+
+@pytest.mark.parametrize(("flood", "most"), [("plain", 4), ("samples", 4), ("beams", 10)])
+@pytest.mark.parametrize("num_blocks", [24, 40, 60])
+def test_no_flood_holds_blocks_for_long(flood: str, most: int, num_blocks: int) -> None:
+    """However long its requests are; beams in a cache that is too small for them take turns, in which others wait."""
+    for num_steps in range(0, 60, 6):
+        engine = under_flood(flood, "a", 12, num_steps, num_blocks=num_blocks, max_num_seqs=32, budget=40)
+        assert steps_to_first_token(engine, request_of("other", 99, 8)) <= most
+
+
+@pytest.mark.parametrize("other", [-1, 0])
+def test_the_less_urgent_flood_gives_way(other: int) -> None:
+    engine = make_engine(200, max_num_seqs=4, budget=24)
+    for number in range(12):
+        engine.add((0, number), request_of("flood", number, 6, priority=5))
+    for _ in range(4):
+        engine.step()
+    assert steps_to_first_token(engine, request_of("other", 99, 6, priority=other)) <= 2
+    assert engine.stats().num_preemptions == 1
+
+
+def test_a_constrained_flood_costs_one_step() -> None:
+    backend = LlguidanceBackend(VOCABULARY, PROVER)
+    matcher = backend.load(backend.compile(Constraint("regex", "[a-z]{9,30}")))
+    engine = make_engine(400, max_num_seqs=32, budget=64)
+    for number in range(16):
+        engine.add((0, number), request_of("flood", number, 20), matcher)
+    for _ in range(5):
+        engine.step()
+    assert steps_to_first_token(engine, request_of("other", 99, 20)) <= 2
 
 
 def test_key_within_its_share_is_not_preempted() -> None:
