@@ -224,7 +224,7 @@ class _Steps:
     async def _run(self) -> None:
         while self._stepped:
             await asyncio.sleep(self._step_s)
-            self._stepped -= {generation for generation in self._stepped if not generation.step()}
+            self._stepped.difference_update([generation for generation in self._stepped if not generation.step()])
 
 
 def _draining() -> Overloaded:

@@ -18,7 +18,7 @@ from ensue.service.held import HeldTokens, Released
 from ensue.service.logprobs import Entries, Logprobs, PromptLogprobs, Scores, TokenEntries, TokenLogprob, rows
 from ensue.service.prompt import EncodedPrompt
 from ensue.service.request import CompletionRequest
-from ensue.text.detokenizer import Decoded, DetokenizedToken, Detokenizer, token_name
+from ensue.text.detokenizer import Decoded, DetokenizedToken, Detokenizer
 from ensue.text.stop import StopMatcher
 from ensue.text.tokenizer import Tokenizer
 
@@ -218,7 +218,7 @@ class Choice:
         return self._rest(text)
 
     def _hidden(self, token_id: int) -> DetokenizedToken:
-        return DetokenizedToken(token_id, self._num_decoded, self._num_decoded, token_name(self._tokenizer, token_id))
+        return DetokenizedToken(token_id, self._num_decoded, self._num_decoded, self._tokenizer.token_names[token_id])
 
     def _rest(self, text: str) -> str:
         """What was held back, and a last text in which no stop string is looked for."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
+import msgspec
+
 from ensue.outputs import TokenLogprobs
-from ensue.text.detokenizer import DetokenizedToken, id_name, token_name
+from ensue.text.detokenizer import DetokenizedToken
+from ensue.text.token_names import id_name
 from ensue.text.tokenizer import Tokenizer
 
 LOWEST = -9999.0  # how −inf is written: JSON has no infinity
 
 
-@dataclass(frozen=True, slots=True)
-class LikelyToken:
+class LikelyToken(msgspec.Struct, frozen=True):  # dozens a token, maybe: a dataclass takes longer to make
     """A token as lists of tokens show it."""
 
     token: Annotated[str, "Its text, or its name where it has none of its own"]
@@ -23,8 +25,7 @@ class LikelyToken:
     bytes: Annotated[tuple[int, ...] | None, "UTF-8, maybe a part of a character; null: an id without a token"]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenLogprob(LikelyToken):
+class TokenLogprob(LikelyToken, frozen=True):
     """One token of a text, and the likeliest at its place."""
 
     top_logprobs: Annotated[tuple[LikelyToken, ...], "The likeliest tokens at this place"]
@@ -60,8 +61,7 @@ class Logprobs:
         return both
 
 
-@dataclass(frozen=True, slots=True)
-class PromptLogprob:
+class PromptLogprob(msgspec.Struct, frozen=True):
     """One likely token at a place in a prompt, or the token that stands there."""
 
     logprob: Annotated[float, "Of the model's raw logits"]
@@ -93,7 +93,7 @@ class Entries:
         Args:
             names_ids: tokens are named by their ids, `token_id:7`.
         """
-        self._tokenizer = tokenizer
+        self._token_names = tokenizer.token_names
         self._num_top = num_top
         self._first_offset = first_offset
         self._names_ids = names_ids
@@ -121,7 +121,7 @@ class Entries:
         return id_name(token.token_id) if self._names_ids else token.name
 
     def _name(self, token_id: int) -> str:
-        return id_name(token_id) if self._names_ids else token_name(self._tokenizer, token_id)
+        return id_name(token_id) if self._names_ids else self._token_names[token_id]
 
 
 class TokenEntries:
@@ -129,6 +129,7 @@ class TokenEntries:
 
     def __init__(self, tokenizer: Tokenizer, num_top: int, *, names_ids: bool = False) -> None:
         self._tokenizer = tokenizer
+        self._token_names = tokenizer.token_names
         self._num_top = num_top
         self._names_ids = names_ids
 
@@ -142,7 +143,7 @@ class TokenEntries:
         return TokenLogprob(name, _finite(scores.logprob), self._bytes(token.token_id), top)
 
     def _name(self, token_id: int) -> str:
-        return id_name(token_id) if self._names_ids else token_name(self._tokenizer, token_id)
+        return id_name(token_id) if self._names_ids else self._token_names[token_id]
 
     def _bytes(self, token_id: int) -> tuple[int, ...] | None:
         return tuple(self._tokenizer.token_bytes(token_id)) or None
@@ -161,17 +162,15 @@ def prompt_maps(
     token_ids: Sequence[int], scores: Iterable[Scores], num_top: int, tokenizer: Tokenizer
 ) -> PromptLogprobs:
     """For each prompt token the likeliest at its place, best first, and the token itself."""
-    return [None, *(_map(id_, row, num_top, tokenizer) for id_, row in zip(token_ids[1:], scores, strict=True))]
+    names = tokenizer.token_names
+    return [None, *(_map(id_, row, num_top, names) for id_, row in zip(token_ids[1:], scores, strict=True))]
 
 
-def _map(token_id: int, scores: Scores, num_top: int, tokenizer: Tokenizer) -> dict[int, PromptLogprob]:
+def _map(token_id: int, scores: Scores, num_top: int, names: Mapping[int, str]) -> dict[int, PromptLogprob]:
     likeliest = zip(scores.top_ids[:num_top], scores.top_logprobs, strict=False)
     numbers = {id_: (logprob, rank) for rank, (id_, logprob) in enumerate(likeliest, start=1)}
     numbers[token_id] = (scores.logprob, scores.rank)
-    return {
-        id_: PromptLogprob(_finite(logprob), rank, token_name(tokenizer, id_))
-        for id_, (logprob, rank) in numbers.items()
-    }
+    return {id_: PromptLogprob(_finite(logprob), rank, names[id_]) for id_, (logprob, rank) in numbers.items()}
 
 
 def _finite(logprob: float) -> float:

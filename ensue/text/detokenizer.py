@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from ensue.text.token_names import name_of
 from ensue.text.tokenizer import Tokenizer
 from ensue.text.utf8 import Character, whole_text
 
@@ -126,7 +127,7 @@ class Detokenizer:
     def _shown(self, token_id: int, shows_special: bool) -> tuple[bytes, str]:
         """What a token adds to the text, and its name."""
         data = self._data(token_id, shows_special)
-        return (b"", token_name(self._tokenizer, token_id)) if data is None else (data, _name_of(data))
+        return (b"", self._tokenizer.token_names[token_id]) if data is None else (data, name_of(data))
 
     def _data(self, token_id: int, shows_special: bool) -> bytes | None:
         """What a token adds to the text; None where it is skipped or stands for nothing."""
@@ -157,20 +158,3 @@ class Detokenizer:
             self._num_bytes = 0
             ends.clear()
         return "".join(character.text for character in read)
-
-
-def token_name(tokenizer: Tokenizer, token_id: int) -> str:
-    """How log-probabilities name a token that stands within a text."""
-    text = tokenizer.token_text(token_id)
-    if text is None:
-        return id_name(token_id)
-    return text if token_id in tokenizer.special_token_ids else _name_of(tokenizer.token_bytes(token_id))
-
-
-def id_name(token_id: int) -> str:
-    return f"token_id:{token_id}"
-
-
-def _name_of(data: bytes) -> str:
-    text = whole_text(data)
-    return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data) if text is None else text

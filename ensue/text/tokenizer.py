@@ -12,6 +12,7 @@ from ensue.errors import ModelError
 from ensue.model_folder import find, refuse_large
 from ensue.text.longest_token import longest_token_chars
 from ensue.text.token_bytes import decoding_of
+from ensue.text.token_names import id_name, name_of
 from ensue.text.tokenizer_files import (
     MAX_BYTES,
     Settings,
@@ -42,6 +43,24 @@ class _WholeTexts(dict[int, str | None]):
         return text
 
 
+class _TokenNames(dict[int, str]):
+    """How log-probabilities name each token that stands within a text."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self._tokenizer = tokenizer
+
+    def __missing__(self, token_id: int) -> str:
+        self[token_id] = name = self._find(token_id, self._tokenizer.token_text(token_id))
+        return name
+
+    def _find(self, token_id: int, text: str | None) -> str:
+        if text is None:
+            return id_name(token_id)
+        tokenizer = self._tokenizer
+        return text if token_id in tokenizer.special_token_ids else name_of(tokenizer.token_bytes(token_id))
+
+
 class Tokenizer:
     """One model's tokenizer; encoding is thread-safe, as the library's is.
 
@@ -70,6 +89,7 @@ class Tokenizer:
         self._backend = backend
         self._bytes: dict[int, bytes] = {}
         self.whole_texts: Mapping[int, str | None] = _WholeTexts(self)
+        self.token_names: Mapping[int, str] = _TokenNames(self)
         self.special_tokens = named_tokens(settings)  # bos_token, eos_token, …: for chat templates
         self.bos_token, self.eos_token = map(self.special_tokens.get, ("bos_token", "eos_token"))
         self.special_token_ids = self._add_special_tokens(settings)

@@ -49,6 +49,7 @@ def test_of_two_tokens_with_one_name_the_larger_number_stays(
     tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokenizer, "token_bytes", lambda token_id: b"same")
+    monkeypatch.setattr(tokenizer, "token_names", dict.fromkeys(range(99), "same"))
     top = entry(tokenizer, 3, Scores(-9.0, (41, 42, 43), (-1.0, -2.0, -3.0), 9), token_id=41)
     assert top == {"same": -9.0}
 
