@@ -84,11 +84,11 @@ class Scheduler:
         """Choose the next step: one generated token of each running sequence has its place, the rest goes to chunks."""
         self._make_way()
         work = SchedulerOutput(blocks_to_zero=self.blocks.take_blocks_to_zero())
-        budget = self._max_num_batched_tokens - sum(s.has_place for s in self.running)
+        budget = self._max_num_batched_tokens - sum(map(self._has_place, self.running))
         shares = shares_of_step(budget, self._with_chunks())
         num_preemptions = self.num_preemptions
         for sequence in list(self.running):
-            key, num_placed = key_of(sequence), int(sequence.has_place)
+            key, num_placed = key_of(sequence), int(self._has_place(sequence))
             num_shared = min(sequence.num_to_compute - num_placed, shares.get(key, 0))
             num_tokens = num_placed + num_shared
             if num_tokens and not sequence.is_preempted and self._make_room(sequence, num_tokens):
@@ -97,6 +97,10 @@ class Scheduler:
         if self.num_preemptions == num_preemptions:
             self._admit(shares, work)
         return work
+
+    def _has_place(self, sequence: Sequence) -> bool:
+        """Whether it goes on in any step; the first does, lest nothing moves where the shares are of others."""
+        return sequence.has_place or [sequence] == self.running[:1]
 
     def confirm(self, item: ScheduledSequence) -> None:
         """Note that a step's positions are in the cache, and finite: blocks that they fill can be found from now on."""

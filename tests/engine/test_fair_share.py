@@ -226,3 +226,12 @@ def test_who_gives_way_does_not_come_back_before_the_one_it_gave_way_to() -> Non
     engine.add((0, 2), request_of("heavy", 2, 4, weight=2.5))
     run_to_end(engine)
     assert engine.stats().num_preemptions <= 1
+
+
+def test_the_first_goes_on_where_the_shares_of_others_cannot_be_used() -> None:
+    engine = make_engine(12, max_num_seqs=2, budget=2)
+    engine.add((0, 0), request_of("urgent", 0, 30, priority=-1, weight=0.1))
+    engine.step()
+    for number, key in enumerate(("a", "b"), 1):  # of the twelve blocks there are too few for them
+        engine.add((0, number), request_of(key, number, 20))
+    assert len(run_to_end(engine, max_steps=200)) == 3
