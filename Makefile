@@ -10,7 +10,7 @@ STORE_TESTS := tests/store tests/limits tests/api/test_limits.py tests/docs/test
 GUIDED := xgrammar outlines
 INSTALLED := $(VENV)/installed-$(shell echo '$(TORCH)' | tr -c 'a-zA-Z0-9.\n' '_')
 
-.PHONY: install serve test test-all test-abuse test-clients test-stores test-guided check clean
+.PHONY: install serve test test-all test-abuse test-browser test-clients test-stores test-guided check clean
 
 install: $(INSTALLED)
 
@@ -29,7 +29,7 @@ test: install
 	$(BIN)/ensue warm
 	$(BIN)/python -m pytest
 
-test-all: check test test-abuse test-clients test-stores test-guided
+test-all: check test test-abuse test-browser test-clients test-stores test-guided
 
 # An attacked server, and an innocent request beside each attack.
 test-abuse: install
@@ -46,6 +46,17 @@ test-clients: install
 test-stores: install
 	$(PIP) install --editable '.[test,postgres]' --constraint $(VENV)/constraints.txt
 	$(BIN)/python tests/store_servers.py $(BIN)/python -m pytest $(STORE_TESTS)
+
+# Chromium, driven from an environment of its own; Debian's package is installed where it is missing.
+test-browser: install .venv-browser/installed
+	$(BIN)/python tests/browser/chromium.py
+	$(BIN)/ensue warm
+	$(BIN)/python -m pytest tests/browser
+
+.venv-browser/installed: tests/browser/requirements.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
+	touch $@
 
 .venv-clients/%/installed: tests/clients/%/requirements.txt
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
@@ -76,4 +87,4 @@ check: install
 	$(BIN)/python -m pytest tests/architecture -q
 
 clean:
-	rm -rf $(VENV) .venv-clients .venv-guided .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info
+	rm -rf $(VENV) .venv-browser .venv-clients .venv-guided .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info

@@ -19,11 +19,11 @@ import torch  # noqa: E402
 
 from ensue.model import devices, kernels  # noqa: E402
 
-SUITES = [Path(__file__).parent / name for name in ("clients", "abuse")]
+SUITES = [Path(__file__).parent / name for name in ("clients", "abuse", "browser")]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """These run only where they are asked for: `make test-clients` makes environments, `make test-abuse` takes long."""
+    """These run only where they are asked for: they take long, or environments that `make` makes first."""
     if collection_path not in SUITES:
         return None
     is_asked_for = any(Path(argument).resolve().is_relative_to(collection_path) for argument in config.args)

@@ -21,6 +21,7 @@ from ensue.api.bodies import ChatBody, CompletionBody, DetokenizeBody, TokenizeB
 from ensue.api.chat import ChatEndpoint
 from ensue.api.completions import CompletionsEndpoint
 from ensue.api.context import ContextMiddleware
+from ensue.api.docs_page import MEDIA_TYPES, DocsEndpoint
 from ensue.api.guesses import Guesses
 from ensue.api.health import HealthEndpoint
 from ensue.api.key_bodies import KeyBody, RotateBody
@@ -48,7 +49,7 @@ from ensue.api.protocol import (
     UsageRequestList,
     VersionObject,
 )
-from ensue.api.routes import CSV, EVENTS, JSON, PLAIN, Endpoint, RouteSpec
+from ensue.api.routes import CSV, EVENTS, HTML, JSON, PLAIN, Endpoint, RouteSpec
 from ensue.api.tokenize import INFO_QUERY, TokenizeEndpoint
 from ensue.api.usage import QUERY as USAGE_QUERY
 from ensue.api.usage import ROWS_QUERY as USAGE_ROWS_QUERY
@@ -118,6 +119,7 @@ def create_app(
         routes += _admin_routes(KeysEndpoint(keys, key_admin, config.limits), AuditEndpoint(key_admin.audit))
     if keys is not None and usage is not None:
         routes += _usage_routes(UsageEndpoint(usage))
+    routes += _docs_routes(DocsEndpoint())
     routes.append(_description_route(routes, config, has_keys=keys is not None))
     for spec in routes:
         _add(app, spec, gate, limits)
@@ -199,6 +201,13 @@ def _usage_routes(usage: UsageEndpoint) -> tuple[RouteSpec, ...]:
     return (
         RouteSpec("GET", "/admin/usage", usage.list, admin, "listUsage", sums, query=USAGE_QUERY),
         RouteSpec("GET", path, usage.requests, admin, "listUsageRequests", rows, query=USAGE_ROWS_QUERY),
+    )
+
+
+def _docs_routes(docs: DocsEndpoint) -> tuple[RouteSpec, ...]:
+    return (
+        RouteSpec("GET", "/docs", docs.page, OPEN, "getDocs", {HTML: str}),
+        RouteSpec("GET", "/docs/{file}", docs.file, OPEN, "getDocsFile", dict.fromkeys(MEDIA_TYPES.values(), str)),
     )
 
 

@@ -14,7 +14,7 @@ from ensue.rights import KeyRights
 from ensue.store.keys import KeyStore
 from tests.api.conftest import Api, MakeApi
 
-OPEN_PATHS = {"/health", "/ready", "/version", "/metrics", "/openapi.json"}
+OPEN_PATHS = {"/health", "/ready", "/version", "/metrics", "/openapi.json", "/docs", "/docs/{file}"}
 
 
 @pytest.fixture

@@ -100,7 +100,9 @@ def test_lm_eval_scores_as_its_own_backend(client: Client, tmp_path: Path) -> No
         client.run("lm_eval", server, str(folder))
 
 
-def test_schemathesis_finds_no_answer_that_is_not_described(client: Client, server: Server) -> None:
-    options = ("--name", "all", "--admin", "--data-dir", str(server.data_dir), "--json")
-    made = subprocess.run([sys.executable, "-m", "ensue", "keys", "create", *options], capture_output=True, check=True)
-    client.run("schemathesis", server, key=json.loads(made.stdout)["key"])
+def test_schemathesis_finds_no_answer_that_is_not_described(client: Client, tmp_path: Path) -> None:
+    with running_server(tmp_path, "--max-model-len", "128", *QUIET) as server:
+        options = ("--name", "all", "--admin", "--data-dir", str(server.data_dir), "--json")
+        command = [sys.executable, "-m", "ensue", "keys", "create", *options]
+        made = subprocess.run(command, capture_output=True, check=True)
+        client.run("schemathesis", server, key=json.loads(made.stdout)["key"])

@@ -30,7 +30,7 @@ EVENT_IS = (
     "fails after the first byte is an event with an error. Described is each event, as OpenAPI's itemSchema would."
 )
 PLAIN_ANSWERS: Mapping[type[Any], Schema] = {str: {"type": "string"}, dict: {"type": "object"}}
-IN_PATHS = {"model": "A served name or alias; it may have slashes", "key_id": "Id of an API key"}
+IN_PATHS = {"model": "A served name or alias; it may have slashes", "key_id": "Id of an API key", "file": "Its name"}
 
 
 def document(routes: Sequence[RouteSpec], config: Config, *, has_keys: bool) -> Schema:
