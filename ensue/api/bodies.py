@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 from ensue.api.fields import (
     Boolean,
     BooleanOr,
+    Choice,
     Flags,
     Integer,
     ListOf,
@@ -50,7 +51,6 @@ UNSERVED: Mapping[str, tuple[Any, ...]] = {
     "logits_processors": (),
     "request_id": (),
     "detokenize": (True,),
-    "truncation_side": ("left",),
     "logprob_token_ids": (),
     "repetition_detection": (),
     "thinking_token_budget": (-1,),
@@ -153,6 +153,9 @@ class GenerationBody(ModelBody):
 
     # ---- input
     truncate_prompt_tokens: int | None = param(Integer(low=1), None, "Keep the last so many tokens of the prompt")
+    truncation_side: Literal["left", "right"] = param(
+        Choice(("left", "right")), "left", "Where a prompt is cut: right keeps its first tokens"
+    )
     # ---- how much, how many
     min_tokens: int = param(Integer(low=0), 0, "Neither end nor stop before so many tokens")
     n: int = param(Integer(low=1), 1, "Choices a prompt")

@@ -152,6 +152,7 @@ def _common(body: GenerationBody, model: ServedModel, caller: Caller) -> Complet
         request_id="",
         prompts=(),
         truncate_prompt_tokens=body.truncate_prompt_tokens,
+        truncation_side=body.truncation_side,
         min_tokens=body.min_tokens,
         n=body.n,
         best_of=body.best_of,
@@ -190,6 +191,8 @@ def _max_tokens(body: CompletionBody | ChatBody) -> int | None:
 def _check_combinations(body: GenerationBody) -> None:
     if body.stream_options is not None and not body.stream:
         raise InvalidRequest("stream_options is for streams: set stream to true.", param="stream_options")
+    if is_set(body, "truncation_side") and body.truncate_prompt_tokens is None:
+        raise InvalidRequest("truncation_side needs truncate_prompt_tokens.", param="truncation_side")
     if body.stream and not body.use_beam_search and num_sequences(body) > body.n:
         raise InvalidRequest("best_of must be n in a stream: only the end shows which are the best.", param="best_of")
     for name in FOR_BEAMS_ONLY:

@@ -65,7 +65,7 @@ class PlainEncoder:
         if isinstance(prompt, Conversation):
             prompt = prompt.render()
         all_ids = self._ids(prompt, path)
-        token_ids = truncated(all_ids, self._request.truncate_prompt_tokens, self._tokenizer.bos_token_id)
+        token_ids = truncated(all_ids, self._request, self._tokenizer.bos_token_id)
         is_whole = len(token_ids) == len(all_ids)
         return self._checked(token_ids, prompt if is_whole else token_ids, path)
 
@@ -149,13 +149,17 @@ class GapEncoder(PlainEncoder):
         if num_others > limit:
             why = f"the suffix and its special tokens have {num_others} tokens, and they are not truncated"
             raise InvalidRequest(f"truncate_prompt_tokens is too small: {why}.", param="truncate_prompt_tokens")
-        return _last(token_ids, limit - num_others)
+        num_kept = limit - num_others
+        return token_ids[:num_kept] if self._request.truncation_side == "right" else _last(token_ids, num_kept)
 
 
-def truncated(token_ids: tuple[int, ...], limit: int | None, bos: int | None) -> tuple[int, ...]:
-    """The last `limit` ids; a leading BOS is one of them."""
+def truncated(token_ids: tuple[int, ...], request: CompletionRequest, bos: int | None) -> tuple[int, ...]:
+    """The last or first ids that a request keeps; a leading BOS is one of them."""
+    limit = request.truncate_prompt_tokens
     if limit is None or len(token_ids) <= limit:
         return token_ids
+    if request.truncation_side == "right":
+        return token_ids[:limit]
     if token_ids[0] == bos:
         return (token_ids[0], *_last(token_ids, limit - 1))
     return _last(token_ids, limit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from ensue.guided.tool_grammar import ToolUse
@@ -23,7 +25,8 @@ class CompletionRequest(msgspec.Struct, frozen=True):  # so many fields take a d
     is_list: bool = False  # the prompts came as a list: errors name `prompt[1]`
     # ---- the prompt
     suffix: str | None = None  # the text after the gap that the completion fills
-    truncate_prompt_tokens: int | None = None  # keep the last so many
+    truncate_prompt_tokens: int | None = None  # keep the last so many, or the first
+    truncation_side: Literal["left", "right"] = "left"
     add_special_tokens: bool = True
     # ---- how much, how many
     max_tokens: int | None = None  # None: the default, or what the context leaves

@@ -18,7 +18,8 @@ OPEN = [*MESSAGES, {"role": "assistant", "content": "I am"}]
 REFUSED: list[tuple[Json, str, str]] = [  # what is said of it, where it is worth more than the name
     ({"messages": [{**MESSAGES[0], "extra": 1}]}, "messages[0].extra", ""),
     ({"messages": [{"role": "narrator", "content": "Hi"}]}, "messages[0].role", ""),
-    ({"truncate_prompt_tokens": 4, "truncation_side": "right"}, "truncation_side", ""),
+    ({"truncation_side": "right"}, "truncation_side", "needs truncate_prompt_tokens"),
+    ({"truncate_prompt_tokens": 4, "truncation_side": "middle"}, "truncation_side", "one of left, right"),
     ({"truncate_prompt_tokens": -1}, "truncate_prompt_tokens", ""),
     ({"prompt_logprobs": -1}, "prompt_logprobs", ""),
     ({"logprob_token_ids": [5]}, "logprob_token_ids", ""),
@@ -44,7 +45,8 @@ async def test_what_is_not_served_is_refused_by_name(api: Api, body: Json, param
 
 
 TAKEN: list[Json] = [
-    {"truncation_side": "left", "truncate_prompt_tokens": 4},
+    {"truncation_side": "right", "truncate_prompt_tokens": 4},
+    {"truncation_side": "left"},
     {"cache_prompt": True, "repeat_penalty": 1.0, "n_probs": 0, "mirostat": 0, "timings_per_token": False},
     {"stop": [], "tools": [], "tool_choice": "none", "top_logprobs": 0},
     {"messages": OPEN, "add_generation_prompt": True, "continue_final_message": True},

@@ -44,6 +44,7 @@ SHOWN_DEFAULTS = {
     "model": "the served model",
     "best_of": "`n`",
     "suffix": "none",
+    "truncation_side": "left",
     "seed": "none",
     "priority": "the key's",
 }

@@ -122,6 +122,13 @@ def test_ids_are_truncated_as_texts_are(encode: Any, tokenizer: Tokenizer) -> No
     assert encode((40, 41, 42), truncate_prompt_tokens=2).token_ids == (41, 42)
 
 
+def test_the_first_tokens_are_kept_where_the_right_is_cut(encode: Any, tokenizer: Tokenizer) -> None:
+    bos = tokenizer.bos_token_id
+    assert encode((bos, 40, 41, 42), truncate_prompt_tokens=2, truncation_side="right").token_ids == (bos, 40)
+    prompt = encode("a b", suffix=" c", truncate_prompt_tokens=6, truncation_side="right", echo=True)
+    assert prompt.text == "a"
+
+
 def test_a_prompt_longer_than_the_context_can_be_truncated(encode: Any) -> None:
     text = "one two three " * 20_000
     assert len(encode(text, truncate_prompt_tokens=7).token_ids) == 7
