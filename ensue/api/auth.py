@@ -7,7 +7,6 @@ import re
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,6 +25,7 @@ from ensue.store.refusals import Refusal, RefusalLog
 UNLIMITED_SCOPES = ("metrics", "admin")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#\s]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,8 @@ def _allowed_hosts(server: ServerConfig) -> frozenset[str]:
 def _refuse_foreign_origin(headers: Headers) -> None:
     """Where no key is needed, a page of another site could use its visitor's server."""
     for origin in headers.getlist("origin"):
-        if urlsplit(origin).netloc.lower() != headers.get("host", "").lower() or origin == "null":
+        match = _ORIGIN.fullmatch(origin)
+        if match is None or match[1].lower() != headers.get("host", "").lower():
             raise PermissionDenied("Pages of other origins may not use this server.", code="foreign_origin")
 
 

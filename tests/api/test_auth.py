@@ -102,7 +102,10 @@ async def test_a_public_server_takes_any_valid_host(make_api: MakeApi, keys: Key
     assert (await api.client.get("/version", headers={"host": "x#"})).status_code == 400
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9000"])
+FOREIGN = ["https://evil.example", "null", "http://127.0.0.1:9000", "http://[::1", "http://a]", "//127.0.0.1:8000", ""]
+
+
+@pytest.mark.parametrize("origin", [*FOREIGN, "http://127.0.0.1:8000/x", "http://127.0.0.1:8000@evil.example"])
 async def test_without_keys_foreign_origins_are_refused(api: Api, origin: str) -> None:
     response = await api.client.post("/v1/completions", json={"prompt": "x"}, headers={"origin": origin})
     assert response.status_code == 403
