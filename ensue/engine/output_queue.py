@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ensue.outputs import TokenOutput
+
+MAX_JOINED = 255  # more outputs at once would hold up the event loop
 
 
 class OutputQueue:
@@ -68,13 +70,21 @@ class OutputQueue:
         sample = next(iter(self._waiting))
         output = self._waiting.pop(sample)
         if self._later:
-            output = output.merge(*self._later.pop(sample, ()))
+            output = output.merge(*self._take_later(sample))
         if output.finish_reason is not None:
             self._num_running -= 1
             if not self._num_running:
                 self._listener = _ignore
                 self._on_end()
         return output
+
+    def _take_later(self, sample: int) -> Sequence[TokenOutput]:
+        """What is joined to a sample's output; of much, the rest waits, as if it had just come."""
+        later = self._later.pop(sample, [])
+        if len(later) > MAX_JOINED:
+            self._waiting[sample], *self._later[sample] = later[MAX_JOINED:]
+            self._listener()
+        return later[:MAX_JOINED]
 
     # ---- the maker
 

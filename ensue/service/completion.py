@@ -25,6 +25,7 @@ from ensue.service.resolve import Resolved, resolve
 
 NUM_ENCODERS = 2  # threads
 SHORT_CHARS = 500
+MAX_READ_AT_ONCE = 4  # outputs; those of many samples that a slow reader left would hold up the event loop
 UNBOUNDED_TOKENS = 1024  # what a sample without max_tokens is taken for, before it starts
 
 Take = Callable[[Sequence[ChoiceDelta]], bool]  # false: no more for now
@@ -137,6 +138,7 @@ class Completion:
         self._finishes: dict[int, str] = {}  # by choice
         self._arrived: deque[int] = deque()  # the generation of each output that has yet to be read
         self._feeding: _Feeding | None = None  # while somebody takes news
+        self._is_reading = False  # what arrives meanwhile is read in its turn
         for number, generation in enumerate(generations):
             generation.listen(functools.partial(self._on_arrival, number))
 
@@ -176,6 +178,7 @@ class Completion:
             ServerError: the engine gave up.
         """
         self._feeding = feeding = _Feeding(take, asyncio.get_running_loop().create_future())
+        self._is_reading = False
         try:
             self._read_arrived(feeding)
             await feeding.end
@@ -201,23 +204,34 @@ class Completion:
 
     def _on_arrival(self, number: int) -> None:
         self._arrived.append(number)
-        if self._feeding is not None:
+        if self._feeding is not None and not self._is_reading:
             self._read_arrived(self._feeding)
 
     def _read_arrived(self, feeding: _Feeding) -> None:
-        take, end = feeding
-        if end.done():
+        """Read what has come; of much, a part now and the rest in other turns of the event loop."""
+        if feeding.end.done():
             return
+        self._is_reading = True
         try:
-            while self._arrived and self._num_running:
-                news = self._read(self._arrived.popleft())
-                if news and not take(news):
-                    end.set_result(None)
-                    return
-            if not self._num_running:
-                end.set_result(None)
+            is_taken = self._read_some(feeding.take)
         except Exception as error:  # raised where the news are awaited, not where they come from
-            end.set_exception(error)
+            feeding.end.set_exception(error)
+            return
+        if not is_taken or not self._num_running:
+            feeding.end.set_result(None)
+        elif self._arrived:
+            asyncio.get_running_loop().call_soon(self._read_arrived, feeding)
+            return
+        self._is_reading = False
+
+    def _read_some(self, take: Take) -> bool:
+        for _ in range(MAX_READ_AT_ONCE):
+            if not self._arrived or not self._num_running:
+                break
+            news = self._read(self._arrived.popleft())
+            if news and not take(news):
+                return False
+        return True
 
     def _read(self, number: int) -> Sequence[ChoiceDelta]:
         output = self._generations[number].poll()

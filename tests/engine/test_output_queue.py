@@ -84,6 +84,20 @@ async def test_what_is_not_read_is_copied_once_however_much_it_is() -> None:
     CountedIds.num_copied = 0
     for number in range(1000):
         queue.put(TokenOutput(0, CountedIds((number,)), finish_reason=FinishReason.LENGTH if number == 999 else None))
-    (whole,) = [output async for output in queue]
-    assert whole.token_ids == tuple(range(1000))
+    parts = [output async for output in queue]
+    assert [id_ for part in parts for id_ in tuple.__iter__(part.token_ids)] == list(range(1000))
     assert CountedIds.num_copied == 1000
+    assert [len(part.token_ids) for part in parts] == [256, 256, 256, 232]  # no more at once
+
+
+@given(st.lists(st.integers(0, 1), max_size=30))
+async def test_much_of_one_sample_is_told_in_parts_while_the_other_is_read(more: list[int]) -> None:
+    queue, listener = queue_of(2), Listener()
+    queue.listen(listener)
+    for sample in [0] * 600 + more:
+        queue.put(TokenOutput(sample, (sample,)))
+    read: list[int] = []
+    while (output := queue.poll()) is not None:
+        listener.num_unread -= 1
+        read += output.token_ids
+    assert (sorted(read), listener.num_unread) == (sorted([0] * 600 + more), 0)

@@ -155,3 +155,27 @@ async def test_news_wait_while_nobody_takes_them(tokenizer: Tokenizer) -> None:
     await completion.feed(take)
     assert sorted(delta.text for delta in taken) == ["x", "x" * 8, "x" * 9]
     service.close()
+
+
+async def test_what_a_slow_reader_left_is_read_in_turns(tokenizer: Tokenizer) -> None:
+    """Whatever has gathered, others get their turns of the event loop between parts of it."""
+    service, engine = CompletionService(Metrics()), fake(tokenizer, "a b c")
+    model = ServedModel("m", engine, tokenizer, LimitsConfig(), "m", 0)
+    completion = await service.start(await service.prepare(model, CompletionRequest("id", ("x",), n=64, max_tokens=8)))
+    while len(completion._arrived) < 64:
+        await asyncio.sleep(0)
+    turn, taken = 0, []
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    await completion.feed(lambda _news: taken.append(turn) or True)  # type: ignore[func-returns-value]
+    counting.cancel()
+    assert max(map(taken.count, taken)) <= 4
+    assert len(taken) >= 64
+    await completion.aclose()
+    service.close()
