@@ -31,3 +31,21 @@ def test_every_line_is_json_with_level_and_time() -> None:
     assert lines[2]["exception"][0]["exc_type"] == "ZeroDivisionError"
     assert "sk-ensue-xxx" not in result.stderr
     assert all("timestamp" in line for line in lines)
+
+
+FULL = """
+import logging, structlog
+from ensue.config import ServerConfig
+from ensue.logs import set_up_logging
+set_up_logging(ServerConfig())
+for _ in range(1000):
+    structlog.get_logger("ensue").warning("ours " + "x" * 100)
+    logging.getLogger("uvicorn.error").warning("theirs")
+print("went on")
+"""
+
+
+def test_a_log_that_cannot_be_written_stops_nothing() -> None:
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([sys.executable, "-c", FULL], stdout=subprocess.PIPE, stderr=full, text=True)
+    assert result.stdout == "went on\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import resource
 import signal
 import urllib.error
 import urllib.request
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Row
 
+from ensue.store.audit import AuditLog
 from ensue.store.db import Database, sqlite_url
 from tests.product.server import Server, is_alive, running_server, wait_until
 from tests.store.ledger_tools import assert_sums_are_those_of_the_rows, rows
@@ -129,6 +131,26 @@ def test_a_killed_server_is_settled_at_the_next_start(tmp_path: Path) -> None:
         assert book.has_settled(1)
     assert book.rows()[0].finish == "lost"
     assert_sums_are_those_of_the_rows(book.database)
+
+
+def test_a_full_disk_refuses_requests_loses_no_row_and_leaves_the_audit_log_whole(tmp_path: Path) -> None:
+    with running_server(tmp_path, "--engine", "fake") as server:
+        pid = server.child_pids()["api"]
+        server.post({"prompt": "Hi", "max_tokens": 2})
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))  # no file of the process may grow any more
+        status, body = server.answer({"prompt": "Hi", "max_tokens": 2})
+        assert (status, body["error"]["code"]) == (503, "server_is_overloaded")
+        assert server.status("/v1/models")[0] == 401  # and this can't be written down
+        assert server.status("/health")[0] == 200
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        assert wait_until(lambda: server.answer({"prompt": "Hi", "max_tokens": 3})[0] == 200, 30)
+        assert server.status("/v1/models")[0] == 401
+    book = Book(tmp_path)
+    assert sorted(row.completion_tokens for row in book.rows() if row.status == 200) == [2, 3]
+    assert all(row.settled_at is not None for row in book.rows())
+    assert_sums_are_those_of_the_rows(book.database)
+    assert AuditLog.of(str(tmp_path)).verify() == (1, 0)
 
 
 def test_without_keys_rows_have_none(tmp_path: Path) -> None:
