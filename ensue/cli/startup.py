@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import sys
 import time
+from typing import Any
 
 from rich.console import Console
 from rich.control import Control
@@ -17,7 +19,11 @@ from ensue.config import API_KEY_VARIABLE, Config
 
 
 class _LastingConsole(Console):
-    """Goes silent when nobody reads along any more; the server goes on."""
+    """Goes silent when nobody reads along any more, and waits while a disk is full; the server goes on."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        with contextlib.suppress(OSError):  # the lines stay, and are written with the next ones
+            super().print(*objects, **how)
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
