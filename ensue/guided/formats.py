@@ -29,9 +29,13 @@ _IPV6 = (
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _HOST = rf"(?:[a-zA-Z](?:[a-zA-Z0-9]{{0,61}}[a-zA-Z0-9])?(?:\.{_LABEL.replace('0,61', '0,30')}){{0,3}})"
 _EMAIL = rf"(?:[a-zA-Z0-9_%+-]{{1,32}}(?:\.[a-zA-Z0-9_%+-]{{1,30}})?@{_HOST})"
-_PATH = r"(?:/(?:[a-zA-Z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})*)*"
+_CHARACTER = r"(?:[a-zA-Z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})"
+_PATH = rf"(?:/{_CHARACTER}*)*"
 _QUERY = r"(?:[a-zA-Z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*"
-_URI = rf"(?:(?:https?|ftp|file|urn|wss?)://{_HOST}(?::[1-9][0-9]{{0,3}})?{_PATH}(?:\?{_QUERY})?(?:#{_QUERY})?)"
+_WEB = rf"(?:https?|ftp|file|wss?)://{_HOST}(?::[1-9][0-9]{{0,3}})?{_PATH}"
+_URN = rf"urn:[a-z0-9][a-z0-9-]{{1,30}}:{_CHARACTER}+{_PATH}"
+_URI = rf"(?:(?:{_WEB}|{_URN})(?:\?{_QUERY})?(?:#{_QUERY})?)"
+_REFERENCE = rf"(?:{_URI}|(?:\.{{0,2}}(?:/{_CHARACTER}+)+|[a-zA-Z0-9_-]+{_PATH})?(?:\?{_QUERY})?(?:#{_QUERY})?)"
 _POINTER = r"(?:/(?:[^/~\x{0}-\x{1f}\x{7f}]|~[01])*)*"
 _CLOCK = r"(?:[0-9]{1,4}H(?:[0-9]{1,4}M)?(?:[0-9]{1,4}S)?|[0-9]{1,4}M(?:[0-9]{1,4}S)?|[0-9]{1,4}S)"
 _DAYS = r"(?:[0-9]{1,4}Y(?:[0-9]{1,4}M(?:[0-9]{1,4}D)?)?|[0-9]{1,4}M(?:[0-9]{1,4}D)?|[0-9]{1,4}D)"
@@ -50,13 +54,22 @@ _REGEXES = {
     "ipv4": _IPV4,
     "ipv6": _IPV6,
     "uri": _URI,
-    "uri-reference": _URI,
+    "uri-reference": _REFERENCE,
     "iri": _URI,
-    "iri-reference": _URI,
+    "iri-reference": _REFERENCE,
     "uri-template": _URI,
     "json-pointer": _POINTER,
     "relative-json-pointer": rf"(?:0|[1-9]{{1,4}})(?:#|{_POINTER})",
     "regex": r"[a-zA-Z0-9_ -]*",
+}
+
+_LETTERS = "[A-Za-z ]*"
+# Texts that no reader takes for the format; of other formats nothing is certain.
+DENIED = {
+    **dict.fromkeys(("date", "time", "date-time", "ipv4"), f"^{_LETTERS}$"),
+    **dict.fromkeys(("email", "idn-email"), "^[^@]*$"),
+    **dict.fromkeys(("uri", "iri", "ipv6"), "^[^:]*$"),
+    "uuid": "^[^-]*$",
 }
 
 PATTERNS = {name: f"^(?:{regex})$" for name, regex in _REGEXES.items()}

@@ -17,7 +17,15 @@ from ensue.guided.schema_arrays import (
     lower_prefix_items,
     lower_unevaluated_items,
 )
-from ensue.guided.schema_combos import lower_all_of, lower_any_of, lower_if, lower_not, lower_one_of, lower_ref
+from ensue.guided.schema_combos import (
+    lower_all_of,
+    lower_any_of,
+    lower_dynamic_ref,
+    lower_if,
+    lower_not,
+    lower_one_of,
+    lower_ref,
+)
 from ensue.guided.schema_counts import lower_max_properties, lower_min_properties
 from ensue.guided.schema_names import lower_property_names
 from ensue.guided.schema_objects import (
@@ -31,7 +39,7 @@ from ensue.guided.schema_objects import (
     lower_unevaluated_properties,
 )
 from ensue.guided.schema_part import Lower, Part, Path, Schema, keep_count, refuse
-from ensue.guided.schema_refs import find_target
+from ensue.guided.schema_refs import find_dynamic_target, find_target
 from ensue.guided.schema_scalars import (
     lower_bound,
     lower_const,
@@ -52,8 +60,17 @@ ENFORCED = (
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
     "allOf", "anyOf", "oneOf",
 )  # fmt: skip
-ENFORCED_IN_PART = ("not", "uniqueItems", "unevaluatedProperties", "unevaluatedItems", "contains", "if")
-NOT_ENFORCED = ("$dynamicRef", "$recursiveRef", "extends", "disallow", "divisibleBy")
+ENFORCED_IN_PART = (
+    "not",
+    "uniqueItems",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "contains",
+    "if",
+    "$dynamicRef",
+    "$recursiveRef",
+)
+NOT_ENFORCED = ("extends", "disallow", "divisibleBy")
 
 MAX_DENIALS = 5_000
 
@@ -131,6 +148,12 @@ class _Lowering:
             self._targets.append((self._names[reference], target, target_path))
         return self._names[reference]
 
+    def check_dynamic(self, reference: Any, path: Path) -> None:
+        try:
+            find_dynamic_target(self._root, reference)
+        except InvalidGrammar as error:
+            raise refuse(path, error.message) from None
+
     def resolve(self, reference: Any, path: Path) -> tuple[Any, Path]:
         try:
             return find_target(self._root, reference)
@@ -140,6 +163,8 @@ class _Lowering:
 
 _LOWERINGS: dict[str, Lower] = {
     "$ref": lower_ref,
+    "$dynamicRef": lower_dynamic_ref,
+    "$recursiveRef": lower_dynamic_ref,
     "type": lower_type,
     "enum": lower_enum,
     "const": lower_const,

@@ -28,7 +28,9 @@ _SEPARATORS: dict[str, object] = {"item_separator": ", ?", "key_separator": ": ?
 _OPTIONS = '\n%llguidance {"no_forcing": true}'
 _ESCAPES = 'nrbtf"\\'  # no \\u: a name must not be written in two ways
 _PLACE = re.compile(r"^(?:at )?(\d+)\((\d+)\): ", re.MULTILINE)
-_TOO_LARGE = re.compile("schema too large|stack level exceeded|DNF too large")
+_TOO_LARGE = re.compile(
+    "schema too large|stack level exceeded|DNF too large|configuration .* too big|grammar.symbols.len"
+)
 _QUOTED = re.compile(r"""(["'/`]).*?\1""", re.DOTALL)
 
 

@@ -17,6 +17,7 @@ _WHOLE_WORDS = re.compile(rf"{_LITERAL}+\$(?:\|{_LITERAL}+\$)*")
 _CLASS = re.compile(r"\[(?:\\.|[^\]\\])+\]|\\[dws]")
 _GROUP = re.compile(r"\((?:\?:)?([^()]*)\)")
 _ANYWHERE = re.compile(rf"(?:\.\*|\[\\s\\S\]\*)({_LITERAL}+)")
+_WORD = "[0-9A-Za-z_]"
 _HEAD = ("^(?=", "^(?!")
 
 
@@ -34,7 +35,22 @@ def to_rusts(pattern: str) -> list[str]:
             return [_refused()]
         found.append(to_rust(f"^(?:{body})") if pattern.startswith("^(?=") else f"^{beside(body)}$")
         pattern = "^" + pattern[end:]
+    if not _has_alternatives(pattern):
+        pattern, edges = _without_boundaries(pattern)
+        found += edges
     return [*found, to_rust(pattern)] if pattern != "^" or not found else found
+
+
+def _without_boundaries(pattern: str) -> tuple[str, list[str]]:
+    """A pattern without word boundaries at the ends of the text, and what they ask for: a word's character there."""
+    edges = []
+    if pattern.startswith(r"^\b"):
+        pattern = "^" + pattern[3:]
+        edges.append(f"^{_WORD}")
+    if pattern.endswith(r"\b$") and not pattern.endswith(r"\\b$"):
+        pattern = pattern[:-3] + "$"
+        edges.append(f"{_WORD}$")
+    return pattern, edges
 
 
 def to_rust_names(pattern: str, *, is_wide: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -105,8 +106,19 @@ def _property(node: Mapping[str, Any], name: str) -> Any:
     properties = node.get("properties")
     if isinstance(properties, dict) and name in properties:
         return properties[name]
-    is_closed = node.get("additionalProperties") is False and not node.get("patternProperties")
-    return not is_closed
+    return node.get("additionalProperties") is not False or _may_match(node.get("patternProperties"), name)
+
+
+def _may_match(patterns: Any, name: str) -> bool:
+    """Whether some reader may take a name for one of these patterns."""
+    if not isinstance(patterns, dict):
+        return patterns is not None
+    if not name.isascii() or not name.isprintable():
+        return bool(patterns)
+    try:
+        return any(re.search(pattern, name) for pattern in patterns)
+    except (re.error, TypeError):
+        return True
 
 
 def _list(node: Mapping[str, Any], keyword: str) -> list[Any]:

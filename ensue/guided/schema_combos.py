@@ -17,6 +17,11 @@ def lower_ref(part: Part, value: Any, path: Path) -> None:
     part.out["$ref"] = f"#/$defs/{part.lowering.reference(value, path)}"
 
 
+def lower_dynamic_ref(part: Part, value: Any, path: Path) -> None:
+    part.lowering.check_dynamic(value, path)
+    part.others.append({"$ref": f"#/$defs/{part.lowering.reference(value, path)}"})
+
+
 def lower_all_of(part: Part, value: Any, path: Path) -> None:
     part.others.extend(schemas_of(part, value, path))
 

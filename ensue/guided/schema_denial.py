@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from ensue.errors import InvalidGrammar
+from ensue.guided.formats import DENIED, PATTERNS
 from ensue.guided.look_ahead import denied_pattern
 from ensue.guided.regex import avoiding
 from ensue.guided.schema_part import (
@@ -160,6 +161,13 @@ def _pattern(_: Part, value: Any, path: Path) -> Iterable[Branch]:
         return [refuse(path, "The denial of this pattern cannot be enforced.")]
 
 
+def _format(_: Part, value: Any, path: Path) -> Iterable[Branch]:
+    value = str(value)
+    if value in DENIED:
+        return [{"type": ["string"], "pattern": DENIED[value]}]
+    return [refuse(path, "The denial of this format cannot be enforced.")] if value in PATTERNS else []
+
+
 def _minimum(_: Part, value: Any, path: Path) -> Iterable[Schema]:
     return [{"type": ["number"], "maximum": inside(_number(value, path), "maximum")}]
 
@@ -238,6 +246,7 @@ _DENIALS: dict[str, Denial] = {
     "minimum": _minimum,
     "maximum": _maximum,
     "pattern": _pattern,
+    "format": _format,
     "minLength": _least("string", "maxLength"),
     "maxLength": _most("string", "minLength"),
     "items": _items,

@@ -35,6 +35,9 @@ class Lowering(Protocol):
     def reference(self, reference: str, path: Path) -> str:
         """The name in $defs of what a reference points to."""
 
+    def check_dynamic(self, reference: Any, path: Path) -> None:
+        """Refuse a reference whose meaning depends on the way to it."""
+
     def resolve(self, reference: Any, path: Path) -> tuple[Any, Path]:
         """The schema that a reference names, and its place."""
 

@@ -29,6 +29,19 @@ def find_target(root: Any, reference: Any) -> tuple[Any, Path]:
     return _walk(root, fragment)
 
 
+def find_dynamic_target(root: Any, reference: Any) -> tuple[Any, Path]:
+    """What a `$dynamicRef` or `$recursiveRef` names whatever the way there: of one resource, with one such anchor.
+
+    Raises:
+        InvalidGrammar: it depends on the way, or see `find_target`.
+    """
+    nodes = [node for node, _ in _nodes(root, ())]
+    anchors = [node for node in nodes if isinstance(reference, str) and f"#{node.get('$dynamicAnchor')}" == reference]
+    if len(anchors) > 1 or any(isinstance(node.get("$id"), str) for node in nodes if node is not root):
+        raise InvalidGrammar("What the reference means depends on the way to it, which cannot be enforced.")
+    return find_target(root, reference)
+
+
 def _own_name(root: Any) -> str | None:
     name = root.get("$id", root.get("id")) if isinstance(root, dict) else None
     return name.rstrip("#") if isinstance(name, str) else None
@@ -50,7 +63,7 @@ def _walk(root: Any, pointer: str) -> tuple[Any, Path]:
 
 def _anchor(root: Any, name: str) -> tuple[Any, Path]:
     for node, path in _nodes(root, ()):
-        if name == node.get("$anchor") or f"#{name}" in (node.get("$id"), node.get("id")):
+        if name in (node.get("$anchor"), node.get("$dynamicAnchor")) or f"#{name}" in (node.get("$id"), node.get("id")):
             return node, path
     raise InvalidGrammar("$ref names an anchor that the schema does not have.")
 

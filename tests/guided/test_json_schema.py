@@ -189,6 +189,20 @@ ENFORCED: list[tuple[str, Json, list[str], list[str]]] = [
     ),
     ("$ref", {"$ref": "#/$defs/n", "$defs": {"n": {"type": "integer"}}, "minimum": 2}, ["2"], ["1", '"a"']),
     ("$ref to an anchor", {"$ref": "#n", "$defs": {"n": {"$anchor": "n", "const": 1}}}, ["1"], ["2"]),
+    ("$dynamicRef", {"$dynamicRef": "#n", "$defs": {"n": {"$dynamicAnchor": "n", "const": 1}}}, ["1"], ["2"]),
+    (
+        "uri-reference",
+        {"type": "string", "format": "uri-reference"},
+        ['"urn:isbn:0-395"', '"/a/b?c"', '"#x"', '"../a"', '"a/b:c"'],
+        ['"a b"', '"a:"'],
+    ),
+    ("not a format", {"type": "string", "not": {"format": "email"}}, ['"a.de"'], ['"a@b.de"']),
+    (
+        "oneOf by what is allowed",
+        {"oneOf": [{**CLOSED, "patternProperties": {"^x-": {}}}, {"type": "object", "required": ["$ref"]}]},
+        ['{"x-a":1}', '{"$ref":1}'],
+        ['{"a":1}'],
+    ),
     ("recursion", {**NODE, "additionalProperties": False}, ['{"v":1}', '{"v":1, "next": {"v":2}}'], ['{"next":{}}']),
     ("unique names", {"properties": {"a": {"const": 1}}, "type": "object"}, ['{"a":1}'], ['{"\\u0061":2}']),
     ("annotations", {"title": "t", "x-mine": 1, "default": 3, "format": "int32", "type": "null"}, ["null"], ["1"]),
@@ -207,14 +221,20 @@ REFUSED: list[tuple[Json, str | None, str]] = [
     ({"properties": {"a": {"pattern": r"(a)\1"}}}, "properties.a.pattern", "Back-references"),
     ({"items": {"uniqueItems": True, "minItems": 2, "items": {"type": "null"}}}, "items.uniqueItems", "uniqueItems"),
     ({"anyOf": [True, {"contains": True, "minContains": 99}]}, "anyOf[1].contains", "contains"),
-    ({"oneOf": [{"pattern": "a+"}, {"format": "date"}]}, "oneOf", "branches 0 and 1"),
+    ({"oneOf": [{"pattern": "a+"}, {"format": "hostname"}]}, "oneOf", "branches 0 and 1"),
     ({"not": {"pattern": "a+"}}, "not.pattern", "denial of this pattern"),
     ({"not": {"$ref": "#/$defs/a"}, "$defs": {"a": {"properties": {"n": {"$ref": "#/$defs/a"}}}}}, "not", "deep"),
     ({"propertyNames": {"minLength": 1, "pattern": "a"}}, "propertyNames", "only with one of"),
     ({"propertyNames": {"pattern": "a"}, "patternProperties": {"b": True}}, "propertyNames", "beside"),
     ({"not": {"const": [1]}}, "not.const", "Lists and objects"),
-    ({"if": {"format": "date"}, "then": False}, "if.format", "denial of format"),
-    ({"$dynamicRef": "#a"}, "$dynamicRef", "cannot be enforced"),
+    ({"if": {"format": "hostname"}, "then": False}, "if.format", "denial of this format"),
+    ({"$dynamicRef": "#a"}, "$dynamicRef", "does not have"),
+    (
+        {"$recursiveRef": "#", "$defs": {"a": {"$id": "https://example.com/a"}}},
+        "$recursiveRef",
+        "depends on the way",
+    ),
+    ({"extends": {}}, "extends", "cannot be enforced"),
     ({"properties": {"a": {"$ref": "https://example.com/schema"}}}, "properties.a.$ref", "nothing is ever fetched"),
     ({"$ref": "file:///etc/passwd"}, "$ref", "nothing is ever fetched"),
     ({"$ref": "#/$defs/x"}, "$ref", "does not have"),
@@ -241,7 +261,7 @@ def test_what_cannot_be_enforced_is_refused_by_name_and_place(schema: Json, plac
 
 
 def test_definitions_that_nothing_refers_to_are_not_looked_at() -> None:
-    assert lower({"type": "null", "$defs": {"x": {"$dynamicRef": "#a"}}}) == {"type": ["null"]}
+    assert lower({"type": "null", "$defs": {"x": {"extends": {}}}}) == {"type": ["null"]}
 
 
 def test_a_reference_hides_its_neighbours_in_old_drafts_only() -> None:
