@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from ensue.api import strict_json
 from ensue.api.disconnect import ClientDisconnected
-from ensue.config import LimitsConfig
+from ensue.config import KIB, LimitsConfig
 from ensue.errors import RequestTooLarge, UnsupportedMediaType
 
+LARGE_BYTES = 64 * KIB  # more takes milliseconds to parse
 
-async def read_json(request: Request, limits: LimitsConfig) -> Any:
-    """The body's value.
+T = TypeVar("T")
 
-    Raises:
-        UnsupportedMediaType: not application/json, or compressed.
-        RequestTooLarge: noticed while it arrives, not after.
-        InvalidRequest: no good JSON.
-    """
-    _check_headers(request.headers, limits.max_body_bytes)
-    return strict_json.parse(await _read(request, limits.max_body_bytes), limits.max_json_depth)
+
+class BodyReader:
+    """Parses large bodies in a thread, one after the other, so that the event loop goes on meanwhile."""
+
+    def __init__(self, limits: LimitsConfig) -> None:
+        self._limits = limits
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bodies")
+
+    async def read(self, request: Request, parse: Callable[[Any], T]) -> T:
+        """What `parse` makes of the body's value.
+
+        Raises:
+            UnsupportedMediaType: not application/json, or compressed.
+            RequestTooLarge: noticed while it arrives, not after.
+            InvalidRequest: no good JSON, or what `parse` raises.
+        """
+        limits = self._limits
+        _check_headers(request.headers, limits.max_body_bytes)
+        body = await _read(request, limits.max_body_bytes)
+
+        def parsed() -> T:
+            return parse(strict_json.parse(body, limits.max_json_depth))
+
+        if len(body) <= LARGE_BYTES:
+            return parsed()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, parsed)
 
 
 def _check_headers(headers: Headers, max_bytes: int) -> None:

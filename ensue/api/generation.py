@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from ensue.api.accounting import Accountant
 from ensue.api.bodies import GenerationBody
-from ensue.api.body import read_json
+from ensue.api.body import BodyReader
 from ensue.api.chunks import Write
 from ensue.api.context import context_of
 from ensue.api.disconnect import unless_disconnected
@@ -78,6 +78,7 @@ class GenerationEndpoint(ABC, Generic[B]):
         self._accountants = accountants
         self._limits = config.limits
         self._unknown = config.server.unknown_parameters
+        self._bodies = BodyReader(config.limits)
         self._keepalive_s = config.server.sse_keepalive_s
 
     @abstractmethod
@@ -91,8 +92,7 @@ class GenerationEndpoint(ABC, Generic[B]):
 
     async def create(self, request: Request) -> Response:
         """Generate text."""
-        value = await read_json(request, self._limits)
-        body, warnings = read_body(self.body, value, self._unknown, self._limits)
+        body, warnings = await self._bodies.read(request, self._parsed)
         context = context_of(request.scope)
         model = self._models.resolve(body.model, context.rights)
         context.model, request_id = model.name, context.request_id
@@ -108,6 +108,9 @@ class GenerationEndpoint(ABC, Generic[B]):
             await work.close()
         response.headers.update(warning_headers(warnings))
         return response
+
+    def _parsed(self, value: Any) -> tuple[B, list[str]]:
+        return read_body(self.body, value, self._unknown, self._limits)
 
     async def _in_time(self, work: Work, model: ServedModel, asked: CompletionRequest, body: B) -> Response:
         try:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ensue.api.bodies import Body
-from ensue.api.body import read_json
+from ensue.api.body import BodyReader
 from ensue.api.context import context_of
 from ensue.api.key_bodies import KeyBody, RotateBody, changes
 from ensue.api.params import read_body
@@ -31,6 +31,7 @@ class KeysEndpoint:
         self._keys = keys
         self._admin = admin
         self._limits = limits
+        self._bodies = BodyReader(limits)
 
     async def list(self, _request: Request) -> Response:
         """All keys, the oldest first."""
@@ -67,9 +68,9 @@ class KeysEndpoint:
 
     async def _read(self, request: Request, body: type[B]) -> tuple[B, dict[str, Any]]:
         """Unknown names are refused here whatever the server does with those of other bodies."""
-        value = await read_json(request, self._limits)
-        parsed, _ = read_body(body, value, "refuse", self._limits)
-        return parsed, value
+        return await self._bodies.read(
+            request, lambda value: (read_body(body, value, "refuse", self._limits)[0], value)
+        )
 
 
 def _actor(request: Request) -> Actor:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ensue.api.bodies import DetokenizeBody, ModelBody, TokenizeBody
-from ensue.api.body import read_json
+from ensue.api.body import BodyReader
 from ensue.api.context import context_of
 from ensue.api.disconnect import unless_disconnected
 from ensue.api.fields import Text, is_set
@@ -36,6 +36,7 @@ class TokenizeEndpoint:
         self._models = models
         self._service = service
         self._limits = config.limits
+        self._bodies = BodyReader(config.limits)
         self._unknown = config.server.unknown_parameters
 
     async def tokenize(self, request: Request) -> Response:
@@ -68,7 +69,9 @@ class TokenizeEndpoint:
         return Response(msgspec.json.encode(told), media_type="application/json")
 
     async def _read(self, request: Request, body: type[B]) -> tuple[B, ServedModel, dict[str, str]]:
-        parsed, warnings = read_body(body, await read_json(request, self._limits), self._unknown, self._limits)
+        parsed, warnings = await self._bodies.read(
+            request, lambda value: read_body(body, value, self._unknown, self._limits)
+        )
         return parsed, self._model(request, parsed.model), warning_headers(warnings)
 
     def _model(self, request: Request, name: str | None) -> ServedModel:

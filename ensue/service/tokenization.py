@@ -52,9 +52,13 @@ class TokenizationService:
             InvalidRequest: an id that the model does not have.
         """
         width = model.engine.info.logits_width
-        if token_ids:
-            check_ids(token_ids, "tokens", width)
-        return await self._run(lambda: model.tokenizer.decode(token_ids))
+
+        def decode() -> str:
+            if token_ids:
+                check_ids(token_ids, "tokens", width)
+            return model.tokenizer.decode(token_ids)
+
+        return await self._run(decode)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -58,3 +58,16 @@ def test_the_first_flaw_is_named_by_its_path(value: Any, flaw: bytes) -> None:
     with pytest.raises(InvalidRequest) as caught:
         strict_json.parse(body, 64)
     assert caught.value.param == "a[1].b" + (".k" if b"k" in flaw else "")
+
+
+@pytest.mark.parametrize("part", [b"[]", b"{}", b'{"a":[]}'])
+def test_more_lists_and_objects_than_anybody_needs_are_refused(part: bytes) -> None:
+    count = strict_json.MAX_CONTAINERS // (2 if b":" in part else 1)
+    assert len(strict_json.parse(b"[" + b",".join([part] * (count - 1)) + b"]", 64)) == count - 1
+    with pytest.raises(InvalidRequest, match="at most 200000 lists and objects"):
+        strict_json.parse(b"[" + b",".join([part] * count) + b"]", 64)
+
+
+def test_brackets_in_a_text_are_none() -> None:
+    text = '[{"' * strict_json.MAX_CONTAINERS
+    assert strict_json.parse(json.dumps([text]).encode(), 64) == [text]
