@@ -1,13 +1,15 @@
 """GBNF, the notation of llama.cpp (`root ::= "a" | [0-9]+`), to Lark.
 
-Every character becomes a lexeme of its own, so that the text means what the rules say, whatever a lexer would prefer.
+Every character becomes a lexeme of its own, so that the text means what the rules say, whatever a lexer would prefer;
+but for quoted texts, where a lexer has no choice (`quoted`).
 """
 
 from __future__ import annotations
 
 import re
 
-from ensue.guided.ebnf import MAX_REPEATS, Choice, Node, Ref, Repeat, Sequence, Text, Token, Tokens, check
+from ensue.guided.ebnf import MAX_REPEATS, Choice, Node, Ref, Repeat, Rules, Sequence, Text, Token, Tokens, check
+from ensue.guided.quoted import with_lexemes
 
 START = "root"
 _TOKENS = re.compile(
@@ -33,7 +35,11 @@ def gbnf_to_lark(source: str) -> str:
     Raises:
         InvalidGrammar: with line and column.
     """
-    rules = read_gbnf(source)
+    return as_lark(with_lexemes(read_gbnf(source), START))
+
+
+def as_lark(rules: Rules) -> str:
+    """Rules in Lark's notation."""
     names = {name: f"r{i}" for i, name in enumerate(rules)} | {START: "start"}
     return "\n".join(f"{names[name]}: {_lark(node, names)}" for name, node in rules.items())
 
