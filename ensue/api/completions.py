@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -26,12 +26,12 @@ class CompletionWriter(AnswerWriter):
         self._template = EventTemplate(self._object([], msgspec.UNSET), _text_choice)
 
     def whole(self, choices: Sequence[FinishedChoice], usage: UsageObject) -> msgspec.Struct:
-        return self._object([_whole(choice) for choice in choices], usage)
+        return self._object([_choice(choice, _or_null) for choice in choices], usage)
 
     def events(self, delta: ChoiceDelta, usage: ShownUsage) -> Iterable[bytes]:
         if delta.is_only_text and not isinstance(usage, UsageObject):
             return (self._template.text_event(delta.index, delta.text, usage),)
-        return (self._template.event(_news(delta), usage),)
+        return (self._template.event(_choice(delta, given), usage),)
 
     def last_event(self, usage: UsageObject) -> bytes:
         return self._template.event(None, usage)
@@ -64,30 +64,25 @@ class CompletionsEndpoint(GenerationEndpoint[CompletionBody]):
 
 
 def _text_choice(index: int, text: str) -> ChoiceObject:
-    return _news(ChoiceDelta(index, text))
+    return _choice(ChoiceDelta(index, text), given)
 
 
-def _whole(choice: FinishedChoice) -> ChoiceObject:
+def _choice(told: FinishedChoice | ChoiceDelta, shown: Callable[[Any], Any]) -> ChoiceObject:
+    """
+    Args:
+        shown: how what was not asked for is shown.
+    """
     return ChoiceObject(
-        choice.index,
-        choice.text,
-        choice.logprobs,
-        choice.finish_reason,
-        choice.stop_reason,
-        choice.prompt_logprobs,
-        choice.token_ids,
-        choice.prompt_token_ids,
+        told.index,
+        told.text,
+        told.logprobs,
+        told.finish_reason,
+        told.stop_reason,
+        shown(told.prompt_logprobs),
+        shown(told.token_ids),
+        shown(told.prompt_token_ids),
     )
 
 
-def _news(delta: ChoiceDelta) -> ChoiceObject:
-    return ChoiceObject(
-        delta.index,
-        delta.text,
-        delta.logprobs,
-        delta.finish_reason,
-        delta.stop_reason,
-        given(delta.prompt_logprobs),
-        given(delta.token_ids),
-        given(delta.prompt_token_ids),
-    )
+def _or_null(value: Any) -> Any:
+    return value

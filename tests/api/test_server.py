@@ -183,6 +183,29 @@ async def test_a_client_that_takes_nothing_is_given_up(
             await until(lambda: not engine.running)
 
 
+async def test_a_client_that_reads_late_gets_the_whole_text_in_fewer_events(served: ServeApp, says: Says) -> None:
+    num_tokens, engine = 40_000, says(" one", max_model_len=50_000)
+    async with served(engine, config=limited(stream_buffer_bytes=1000)) as url:
+        host, port = url.removeprefix("http://").split(":")
+        whole = json.loads(
+            (await exchange(url, request({"max_tokens": num_tokens}, "connection: close"))).splitlines()[-1]
+        )
+        with socket.create_connection((host, int(port))) as late:
+            late.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+            late.sendall(request({"stream": True, "max_tokens": num_tokens}, "connection: close"))
+            for _ in range(num_tokens + 1000):  # the engine is done meanwhile
+                await asyncio.sleep(0)
+            assert engine.running
+            late.setblocking(False)
+            answer = b""
+            while data := await asyncio.get_running_loop().sock_recv(late, 2**16):
+                answer += data
+    events = [json.loads(line[6:]) for line in answer.splitlines() if line.startswith(b"data: {")]
+    assert "".join(event["choices"][0]["text"] for event in events) == whole["choices"][0]["text"]
+    assert len(events) < num_tokens
+    assert answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+
+
 async def test_responses_name_no_software(served: ServeApp, says: Says) -> None:
     async with served(says("a")) as url, httpx2.AsyncClient() as client:
         response = await client.get(f"{url}/health")
