@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from ensue.store import instances
 from ensue.store.db import Database
@@ -53,7 +52,7 @@ class Upkeep:
                 if time.monotonic() - kept_up_at >= EVERY_S:
                     self._keep_up()
                     kept_up_at = time.monotonic()
-            except DBAPIError as error:
+            except Exception as error:  # it is tried again, whatever it was
                 log.warning("the ledger's upkeep failed", error=type(error).__name__)
             self._is_closed.wait(KEEP_EVERY_S)
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx2
 import pytest
 
 from ensue.api import limits
 from ensue.api.budgets import check_budgets, seconds_left_of_day, seconds_left_of_month
+from ensue.api.ledger import LedgerAccountant
 from ensue.api.limits import KeyLimits
 from ensue.errors import Overloaded, QuotaExceeded, RateLimited
 from ensue.limits.memory import MemoryCounters
 from ensue.metrics import Metrics
 from ensue.rights import KeyRights
+from ensue.store import instances
 from ensue.store.keys import KeyStore
+from ensue.store.ledger import Ledger
+from ensue.store.spending import Spending
 from ensue.store.usage import Spent
 from tests.api.conftest import Api, MakeApi
 from tests.api.limited import Book, LedgerDouble, refusal, statuses, used
@@ -86,6 +91,41 @@ class Budgeted:
 
     async def post(self, max_tokens: int = 2) -> httpx2.Response:
         return await self.api.client.post("/v1/completions", json=BODY | {"max_tokens": max_tokens})
+
+
+NEW_YEAR = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("budget", "begun_at", "passes_at"),
+    [
+        ("token_budget_per_day", NEW_YEAR + 3600, NEW_YEAR + 86_400),
+        ("token_budget_per_day", NEW_YEAR - 1, NEW_YEAR),
+        ("token_budget_per_month", NEW_YEAR - 86_400 * 31, NEW_YEAR),
+        ("token_budget_per_month", NEW_YEAR - 1, NEW_YEAR),
+        ("token_budget_per_month", NEW_YEAR, NEW_YEAR + 86_400 * 31),
+        ("token_budget", NEW_YEAR - 1, None),
+    ],
+)
+async def test_a_budget_begins_anew_at_midnight_utc_by_the_rows_of_the_ledger(
+    make_api: MakeApi, keys: KeyStore, budget: str, begun_at: float, passes_at: float | None
+) -> None:
+    now, database = [begun_at], keys._database
+    ledger = Ledger(database, instances.enter(database))
+    limits_ = KeyLimits(MemoryCounters(), Spending(database, ledger, now=lambda: now[0]), Metrics(), now=lambda: now[0])
+    api = make_api(keys=keys, key_limits=limits_, accountants=[LedgerAccountant(ledger, now=lambda: now[0])])
+    rights: dict[str, Any] = {budget: 6}
+    _, token = keys.create("k", KeyRights(**rights))
+    api.client.headers["authorization"] = f"Bearer {token}"
+
+    async def status_at(moment: float) -> int:
+        now[0] = moment
+        return (await api.client.post("/v1/completions", json=BODY)).status_code
+
+    assert [await status_at(begun_at), await status_at(begun_at)] == [200, 429]
+    assert await status_at((passes_at or NEW_YEAR + 86_400 * 800) - 1) == 429
+    assert passes_at is None or await status_at(passes_at) == 200
+    await asyncio.to_thread(ledger.close)
 
 
 async def test_a_used_up_budget_is_told_and_not_tried_again(make_api: MakeApi, keys: KeyStore) -> None:
