@@ -28,8 +28,8 @@ PATHS: dict[type[Body], str] = {
     DetokenizeBody: "/detokenize",
 }
 BASES: dict[type[Body], Json] = {
-    CompletionBody: {"prompt": "x"},
-    ChatBody: {"messages": [{"role": "user", "content": "x"}]},
+    CompletionBody: {"prompt": "x", "max_tokens": 1},
+    ChatBody: {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1},
     TokenizeBody: {"prompt": "x"},
     DetokenizeBody: {"tokens": [5]},
 }
@@ -45,7 +45,15 @@ COMPANIONS: dict[str, Json] = {  # fields that are refused by themselves, whatev
     "min_tokens": {"max_tokens": 500},
     "guided_whitespace_pattern": {"guided_json": {}},
 }
-SMALL = LimitsConfig(max_best_of=128, max_stop_length=9, max_bad_word_length=8, max_user_length=7, max_messages=5)
+SMALL = LimitsConfig(
+    max_best_of=128,
+    max_stop_length=9,
+    max_bad_word_length=8,
+    max_user_length=7,
+    max_messages=5,
+    max_tokenize_chars=500,
+    max_detokenize_tokens=60,
+)
 OF_OTHERS = (
     "context length",
     "at most max_tokens",
@@ -160,7 +168,9 @@ async def test_a_field_takes_what_its_schema_says(make_api: MakeApi, body: type[
     validator = description.validator(schema)
     for value in (*ODD, *borders(schema["properties"][name])):
         is_of_messages = name == "messages" or (body is TokenizeBody and name in FOR_MESSAGES_ONLY)
-        base = BASES[ChatBody] if is_of_messages and value is not None else BASES[body]
+        base = BASES[body]
+        if is_of_messages and value is not None:
+            base = {name: given for name, given in BASES[ChatBody].items() if name in schema["properties"]}
         asked = base | COMPANIONS.get(name, {}) | {name: value}
         response = await api.client.post(PATHS[body], content=json.dumps(asked), headers=AS_JSON)
         is_taken = not is_refused_for(name, response)
