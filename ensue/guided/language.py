@@ -18,7 +18,7 @@ from ensue.guided.json_schema import lower
 from ensue.guided.pattern import EMPTY, Call, Chars, Pattern, Rules, alt, leaves, literal, repeat, seq
 from ensue.guided.render import inlined
 from ensue.guided.rust_regex import whole
-from ensue.guided.satisfiable import has_value
+from ensue.guided.satisfiable import satisfiable
 from ensue.guided.schema_language import Spacing, rules_of
 from ensue.guided.schema_part import Schema
 
@@ -72,10 +72,10 @@ def _language_of(constraint: Constraint, *, is_regular: bool) -> Rules:
 
 def _schema_of(constraint: Constraint) -> Schema:
     is_any = constraint.kind == "json_object"
-    schema = lower({"type": "object"} if is_any else json.loads(constraint.text))
-    if not has_value(schema):
+    schema = satisfiable(lower({"type": "object"} if is_any else json.loads(constraint.text)))
+    if schema is None:
         raise InvalidGrammar("The schema allows no value that ever ends.")
-    return schema
+    return dict(schema)
 
 
 def _spacing(pattern: str | None) -> Spacing:

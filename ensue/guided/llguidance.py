@@ -17,7 +17,7 @@ from ensue.guided.constraint import JSON_KINDS, WHITESPACE, Constraint, compact_
 from ensue.guided.grammar import to_lark
 from ensue.guided.json_schema import lower
 from ensue.guided.regex import escape, narrow
-from ensue.guided.satisfiable import has_value
+from ensue.guided.satisfiable import satisfiable
 from ensue.guided.tool_grammar import tool_grammar
 from ensue.guided.vocabulary import Vocabulary
 from ensue.request import CompiledGrammar
@@ -180,11 +180,11 @@ def _schema_of(constraint: Constraint, *, is_frugal: bool) -> str:
 
 
 def _schema_source(schema: Any, whitespace_pattern: str | None = None, *, is_frugal: bool) -> str:
-    schema = lower(schema, is_frugal=is_frugal)
-    if not has_value(schema):
+    lowered = satisfiable(lower(schema, is_frugal=is_frugal))
+    if lowered is None:
         raise InvalidGrammar("The schema allows no value that ever ends.")
     options = {**_spacing(whitespace_pattern), "json_allowed_escapes": _ESCAPES}
-    return compact_json({**schema, "x-guidance": options})
+    return compact_json({**lowered, "x-guidance": options})
 
 
 def _spacing(pattern: str | None) -> dict[str, object]:

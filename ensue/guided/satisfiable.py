@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 Schema = Mapping[str, Any]
+_MAPS, _LISTS, _SINGLE = (
+    {"properties", "patternProperties", "$defs"},
+    {"allOf", "anyOf", "prefixItems"},
+    {"items", "additionalProperties"},
+)
 
 
-def has_value(schema: Schema) -> bool:
-    """False where it is certain that every value would be endless or is forbidden.
+def satisfiable(schema: Schema) -> Schema | None:
+    """The same schema without references to what has no value; None where it is certain that it has none itself.
 
     The least fixed point: a definition counts as impossible until it is shown to have a value without itself.
     """
@@ -17,7 +22,29 @@ def has_value(schema: Schema) -> bool:
     possible: set[str] = set()
     while found := {name for name in definitions if name not in possible and _can_be(definitions[name], possible)}:
         possible |= found
-    return _can_be(schema, possible)
+    if not _can_be(schema, possible):
+        return None
+    if len(possible) == len(definitions):
+        return schema
+    kept = {**schema, "$defs": {name: node for name, node in definitions.items() if name in possible}}
+    without = _without_impossible(kept, possible)
+    return None if isinstance(without, bool) else without
+
+
+def _without_impossible(node: Schema | bool, possible: set[str]) -> Schema | bool:
+    """With `false` in the place of references to definitions that are not possible."""
+    if isinstance(node, bool):
+        return node
+    if "$ref" in node and node["$ref"].removeprefix("#/$defs/") not in possible:
+        return False
+    out = dict(node)
+    for keyword in _MAPS & node.keys():
+        out[keyword] = {name: _without_impossible(inner, possible) for name, inner in node[keyword].items()}
+    for keyword in _LISTS & node.keys():
+        out[keyword] = [_without_impossible(inner, possible) for inner in node[keyword]]
+    for keyword in _SINGLE & node.keys():
+        out[keyword] = _without_impossible(node[keyword], possible)
+    return out
 
 
 def _can_be(node: Schema | bool, possible: set[str]) -> bool:

@@ -22,6 +22,8 @@ def lower_property_names(part: Part, value: Any, path: Path) -> None:
     pattern = None if value is False else _pattern(part, value, path)
     listed = object_of(part.node.get("properties", {}), (*part.path, "properties"))
     names = {name: value is not False and _fits(part, value, name, path) for name in listed}
+    if "unevaluatedProperties" not in part.node:  # what is said of other properties is said with their names
+        part.replaced.add("additionalProperties")
     others = part.child(part.node.get("additionalProperties", True), (*part.path, "additionalProperties"))
     if value is False or others is False:
         part.others.append({"properties": names, "additionalProperties": False})

@@ -273,7 +273,7 @@ async def test_a_stop_string_ends_text_but_no_call(ends: Ends, make_api: MakeApi
 
 
 async def test_parameters_that_cannot_be_enforced_are_refused_at_their_place(make_api: MakeApi, prover: Prover) -> None:
-    bad = {"type": "object", "properties": {"a": {"$dynamicRef": "#"}}}
+    bad = {"type": "object", "properties": {"a": {"$dynamicRef": "#none"}}}
     tools = [*TOOLS, {"type": "function", "function": {"name": "f", "parameters": bad}}]
     error = (await make_api(prover=prover).post(PATH, {"messages": MESSAGES, "tools": tools}, 400))["error"]
     assert error["param"] == "tools[2].function.parameters.properties.a.$dynamicRef"
@@ -364,7 +364,7 @@ async def test_a_response_format_beside_tools_is_refused_at_its_place(
 ) -> None:
     engine = ends("x")
     engine.info = replace(engine.info, unsupported=())
-    schema = {"type": "object", "properties": {"a": {"$dynamicRef": "#"}}}
+    schema = {"type": "object", "properties": {"a": {"$dynamicRef": "#none"}}}
     asked = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     body = {"messages": MESSAGES, "tools": TOOLS, "tool_choice": choice, "response_format": asked}
     error = (await make_api(engine, prover=prover).post(PATH, body, 400))["error"]

@@ -203,6 +203,22 @@ ENFORCED: list[tuple[str, Json, list[str], list[str]]] = [
         ['{"x-a":1}', '{"$ref":1}'],
         ['{"a":1}'],
     ),
+    (
+        "references to what cannot be",
+        {
+            **CLOSED,
+            "properties": {"a": {"$ref": "#/$defs/x"}, "b": {"anyOf": [{"$ref": "#/$defs/x"}, {"const": 1}]}},
+            "$defs": {"x": {"allOf": [{"$ref": "#/$defs/y"}]}, "y": {**CLOSED, "required": ["q"]}},
+        },
+        ["{}", '{"b":1}'],
+        ['{"a":{}}'],
+    ),
+    (
+        "propertyNames beside additionalProperties",
+        {"type": "object", "additionalProperties": {"const": 1}, "propertyNames": {"pattern": "^x"}},
+        ['{"x":1}', "{}"],
+        ['{"x":2}', '{"a":1}'],
+    ),
     ("recursion", {**NODE, "additionalProperties": False}, ['{"v":1}', '{"v":1, "next": {"v":2}}'], ['{"next":{}}']),
     ("unique names", {"properties": {"a": {"const": 1}}, "type": "object"}, ['{"a":1}'], ['{"\\u0061":2}']),
     ("annotations", {"title": "t", "x-mine": 1, "default": 3, "format": "int32", "type": "null"}, ["null"], ["1"]),
@@ -258,6 +274,14 @@ def test_what_cannot_be_enforced_is_refused_by_name_and_place(schema: Json, plac
     with pytest.raises(InvalidGrammar, match=words) as caught:
         backend().compile(Constraint.of_schema(schema))
     assert caught.value.param == place
+
+
+def test_recursion_through_names_that_match_a_pattern_is_accepted() -> None:
+    schema = {
+        **CLOSED,
+        "properties": {"p": {"additionalProperties": {"$ref": "#"}, "propertyNames": {"format": "regex"}}},
+    }
+    assert accepts(Constraint.of_schema(schema), '{"p":{"a":{}}}')
 
 
 def test_definitions_that_nothing_refers_to_are_not_looked_at() -> None:

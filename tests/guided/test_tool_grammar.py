@@ -203,7 +203,7 @@ def test_any_object_may_be_the_json_that_an_answer_is(form: CallFormat, name: st
 @pytest.mark.parametrize("is_forced", [False, True])
 def test_a_bad_schema_of_an_answer_is_refused_at_its_place(is_forced: bool) -> None:
     with pytest.raises(InvalidGrammar) as caught:
-        compiled(HERMES, is_forced=is_forced, answer=Constraint.of_schema({"items": {"$dynamicRef": "#"}}))
+        compiled(HERMES, is_forced=is_forced, answer=Constraint.of_schema({"items": {"$dynamicRef": "#none"}}))
     assert caught.value.param == "answer.items.$dynamicRef"
 
 
@@ -234,7 +234,7 @@ def test_a_grammar_with_special_tokens_can_be_read_as_text(form: CallFormat) -> 
     ("parameters", "param"),
     [
         (
-            {"type": "object", "properties": {"a": {"$dynamicRef": "#"}}},
+            {"type": "object", "properties": {"a": {"$dynamicRef": "#none"}}},
             "[7].function.parameters.properties.a.$dynamicRef",
         ),
         ({"type": "string"}, "[7].function.parameters.type"),

@@ -129,7 +129,7 @@ def allow_some_tools(client: OpenAI) -> None:
 def see_a_refusal(client: OpenAI) -> None:
     bad: ChatCompletionToolParam = {
         "type": "function",
-        "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"$dynamicRef": "#"}}}},
+        "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"$dynamicRef": "#none"}}}},
     }
     error = error_of(client, bad)
     assert error.param == "tools[0].function.parameters.properties.a.$dynamicRef"
