@@ -47,7 +47,8 @@ async def serve(
         drain: refuses requests from then on, and returns when the running ones have ended.
     """
     context = server_context(config.server)
-    server = _Server(_uvicorn_config(app, config, context), on_started)
+    handshake_timeout_s = None if context is None else config.limits.header_timeout_s
+    server = _Server(_uvicorn_config(app, config, context), on_started, handshake_timeout_s)
     stop = stop or asyncio.Event()
     with _signals_set(stop), _reloaded_on_hangup(context, config.server):
         serving = asyncio.create_task(server.serve([sock]))
@@ -65,12 +66,20 @@ async def serve(
 class _Server(uvicorn.Server):
     """Leaves signals to us."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_started: Callable[[], None], handshake_timeout_s: float | None
+    ) -> None:
+        """
+        Args:
+            handshake_timeout_s: of TLS, None where there is none.
+        """
         super().__init__(config)
         self._on_started = on_started
+        self._handshake_timeout_s = handshake_timeout_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        with _handshakes_bounded(self._handshake_timeout_s):
+            await super().startup(sockets)
         gc.collect()
         gc.freeze()  # what is there by now stays: no collection need look at it again
         gc.set_threshold(YOUNG_OBJECTS)
@@ -79,6 +88,20 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+@contextlib.contextmanager
+def _handshakes_bounded(timeout_s: float | None) -> Iterator[None]:
+    """Uvicorn has no setting for it, and a connection that never says hello would stay for a minute."""
+    loop: Any = asyncio.get_running_loop()
+    if timeout_s is None:
+        yield
+        return
+    loop.create_server = functools.partial(loop.create_server, ssl_handshake_timeout=timeout_s)
+    try:
+        yield
+    finally:
+        del loop.create_server
 
 
 @contextlib.contextmanager

@@ -45,6 +45,20 @@ def test_many_different_schemas_do_not_pile_up(victim: Victim) -> None:
         assert memory_of(pid) - before[role] < 100 * 2**20, role
 
 
+def test_flood_of_costly_constraints_holds_up_no_other_key(victim: Victim) -> None:
+    """Another key waits for a proof or two of the flood's, and what nobody waits for any more is not proved."""
+    rules = "\n".join(f"r{i}: r{i + 1} r{i + 1} | r{i + 1}" for i in range(40))
+    flood, key = [], victim.make_key()
+    for number in range(300):  # more than may wait
+        grammar = f'start: r0\n{rules}\nr40: "{number}" |'
+        flood.append(victim.send_completion(json.dumps({"prompt": "x", "guided_grammar": grammar}).encode()))
+    asked = json.dumps({"prompt": "x", "max_tokens": 4, "guided_regex": "[m-p]{3}"}).encode()
+    assert victim.complete(asked, key=key).status == 200
+    for connection in flood:
+        connection.close()
+    assert wait_until(lambda: guided(victim, guided_regex="[q-t]{3}") == 200, 60)
+
+
 def test_killed_prover_is_replaced(victim: Victim) -> None:
     """Whatever it was proving is answered, and the next constraint is proved by another one."""
     assert guided(victim, guided_regex="[a-c]{3}") == 200

@@ -96,6 +96,15 @@ class Victim:
     def complete(self, body: bytes, path: str = "/v1/completions", *, key: str | None = "") -> Answer:
         return self.request("POST", path, body, key=key)
 
+    def send_completion(self, body: bytes) -> socket.socket:
+        """The connection of a request whose answer is yet to be read."""
+        head = (
+            f"authorization: Bearer {self.server.key}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+        )
+        connection = self.connect()
+        connection.sendall(f"POST /v1/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n{head}\r\n\r\n".encode() + body)
+        return connection
+
     def leaks(self) -> list[str]:
         """What the log and the metrics hold that nobody should read there."""
         texts = {"log": self.log_path.read_text(errors="replace")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -47,6 +48,18 @@ def test_certificate_is_exchanged_by_a_hangup_and_a_bad_one_is_not_taken(tmp_pat
         server.process.send_signal(signal.SIGHUP)
         assert answers(server, "two")
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("hello", [b"", b"\x16\x03\x01\x02", b"GET /health HTTP/1.1\r\n\r\n"])
+def test_who_never_ends_the_handshake_is_closed_in_the_time_for_headers(tmp_path: Path, hello: bytes) -> None:
+    take("one", tmp_path)
+    files = ("--tls-cert", str(tmp_path / "server.pem"), "--tls-key", str(tmp_path / "server.key"))
+    with running_server(tmp_path, *files, "--engine", "fake", "--header-timeout-s", "0.5") as server:
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        with socket.create_connection(address, timeout=20) as connection:
+            connection.sendall(hello)
+            assert connection.recv(100) == b""
+        assert answers(server, "one")
 
 
 @pytest.mark.parametrize(
