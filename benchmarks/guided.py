@@ -1,4 +1,5 @@
-"""Guided decoding: time to compile, time of a mask, and throughput guided ÷ unguided of a running server.
+"""Guided decoding: time to compile, time of a mask; with a running server, throughput guided ÷ unguided, and the gaps
+between the tokens of an innocent stream while constraints are compiled beside it.
 
 python -m benchmarks.guided [--vocabulary 32000] [--url http://127.0.0.1:8000 --key sk-ensue-… --clients 8]
 """
@@ -6,11 +7,14 @@ python -m benchmarks.guided [--vocabulary 32000] [--url http://127.0.0.1:8000 --
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
+import threading
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -44,6 +48,7 @@ def main() -> None:
         measure(name, constraint, backend)
     if options.url:
         compare(options.url, options.key, options.clients)
+        gaps(options.url, options.key, options.clients)
 
 
 def vocabulary(num_tokens: int) -> Vocabulary:
@@ -112,12 +117,75 @@ def compare(url: str, key: str, num_clients: int) -> None:
     print(f"guided ÷ unguided {rates['guided'] / rates['unguided']:.3f}")
 
 
+def gaps(url: str, key: str, num_clients: int) -> None:
+    """Time between the tokens of a stream: alone, and beside constraints that are compiled for one token each."""
+    print(f"{'gaps of a stream':24} {'p50 ms':>8} {'p99 ms':>8} {'longest':>8}  beside")
+    for name, kinds in {
+        "alone": (),
+        "plain requests": PLAIN,
+        "heavy constraints": HEAVY,
+        "hostile ones": HOSTILE,
+    }.items():
+        has_ended, num_asked = threading.Event(), 0
+        with ThreadPoolExecutor(num_clients) as pool:
+            numbers = [iter(range(client, 10**9, num_clients)) for client in range(num_clients if kinds else 0)]
+            askers = [pool.submit(keep_asking, url, key, kinds, mine, has_ended) for mine in numbers]
+            times = [moment for seed in range(6) for moment in stream(url, key, seed)]
+            has_ended.set()
+            num_asked = sum(asker.result() for asker in askers)
+        times.sort()
+        p50, p99 = times[len(times) // 2], times[int(0.99 * len(times))]
+        print(f"{name:24} {p50 * 1e3:8.1f} {p99 * 1e3:8.1f} {times[-1] * 1e3:8.1f}  {num_asked} requests")
+
+
+Kind = Callable[[int], dict[str, Any]]
+PLAIN: tuple[Kind, ...] = (lambda number: {"user": f"client {number}"},)
+HEAVY: tuple[Kind, ...] = (
+    lambda number: {"guided_json": {"type": "object", "properties": {f"p{number}_{i}": {} for i in range(400)}}},
+    lambda number: {"guided_regex": f"x{number}([a-z]{{1,200}} ?){{5,20}}"},
+    lambda number: {"guided_choice": [f"{number} of {i}" for i in range(2000)]},
+    lambda number: {"guided_grammar": f'root ::= [a-z]{{1,{900 + number}}} root "x" | "y{number}"'},
+)
+HOSTILE: tuple[Kind, ...] = (
+    lambda number: {"guided_regex": f"{number}((a{{0,90}}){{0,90}}){{0,90}}"},
+    lambda number: {"guided_regex": "(" * 60 + f"a{number}" + "+)" * 60},
+    lambda number: {"guided_grammar": f'root ::= root root root | "a" | "b{number}" | ""'},
+    lambda number: {"guided_json": {"type": "array", "minItems": 10**9 + number}},
+)
+
+
+def keep_asking(url: str, key: str, kinds: tuple[Kind, ...], numbers: Iterator[int], has_ended: threading.Event) -> int:
+    """Ask for one token at a time, each under a constraint of its own; refusals are answers."""
+    num_asked = 0
+    while not has_ended.is_set():
+        number = next(numbers)
+        with contextlib.suppress(urllib.error.HTTPError):
+            ask(url, key, number, {"max_tokens": 1, **kinds[number % len(kinds)](number)})
+        num_asked += 1
+    return num_asked
+
+
+def stream(url: str, key: str, seed: int) -> Iterator[float]:
+    """Seconds from each token of a stream to the next one."""
+    before = None
+    with urllib.request.urlopen(posted(url, key, seed, {"max_tokens": 200, "stream": True})) as response:
+        for line in response:
+            if line.startswith(b"data: {"):
+                now = time.perf_counter()
+                if before is not None:
+                    yield now - before
+                before = now
+
+
 def ask(url: str, key: str, seed: int, more: dict[str, Any]) -> int:
+    with urllib.request.urlopen(posted(url, key, seed, more)) as response:
+        return int(json.load(response)["usage"]["completion_tokens"])
+
+
+def posted(url: str, key: str, seed: int, more: dict[str, Any]) -> urllib.request.Request:
     body = {"prompt": "Once upon a time", "max_tokens": 64, "ignore_eos": True, "seed": seed, **more}
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-    request = urllib.request.Request(f"{url}/v1/completions", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request) as response:
-        return int(json.load(response)["usage"]["completion_tokens"])
+    return urllib.request.Request(f"{url}/v1/completions", json.dumps(body).encode(), headers)
 
 
 if __name__ == "__main__":
