@@ -198,7 +198,11 @@ def chat_template(server: ServerConfig, tokenizer: Tokenizer) -> ChatTemplate | 
 
 def _prover(tokenizer: Tokenizer, limits: LimitsConfig) -> Prover:
     costs = ProofLimits(
-        cpu_s=limits.guided_cpu_s, memory_bytes=limits.guided_memory_bytes, cache_bytes=limits.guided_cache_bytes
+        cpu_s=limits.guided_cpu_s,
+        memory_bytes=limits.guided_memory_bytes,
+        cache_bytes=limits.guided_cache_bytes,
+        grammar_bytes=limits.max_grammar_bytes,
+        regex_bytes=limits.max_regex_bytes,
     )
     return Prover(lambda: vocabulary_of(tokenizer), costs)
 

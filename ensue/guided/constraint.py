@@ -38,8 +38,8 @@ class Constraint:
 
     def __post_init__(self) -> None:
         limits = {"regex": MAX_REGEX_BYTES, "tools": MAX_TOOLS_BYTES}
-        _check_size(self.text, limits.get(self.kind, MAX_GRAMMAR_BYTES))
-        _check_size(self.whitespace_pattern or "", MAX_REGEX_BYTES)
+        check_size(self.text, limits.get(self.kind, MAX_GRAMMAR_BYTES))
+        check_size(self.whitespace_pattern or "", MAX_REGEX_BYTES)
 
     @classmethod
     def of_schema(cls, schema: Any, whitespace_pattern: str | None = None) -> Constraint:
@@ -98,7 +98,11 @@ def nesting_of(value: Any) -> int:
     return deepest
 
 
-def _check_size(text: str, limit: int) -> None:
+def check_size(text: str, limit: int, param: str | None = None) -> None:
+    """
+    Raises:
+        InvalidGrammar: the text is longer than the limit, in bytes.
+    """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limit:
-        raise InvalidGrammar(f"The constraint has {size} bytes; at most {limit} are allowed.")
+        raise InvalidGrammar(f"The constraint has {size} bytes; at most {limit} are allowed.", param=param)

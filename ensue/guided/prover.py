@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ensue.errors import InvalidGrammar, Overloaded
-from ensue.guided.constraint import Constraint
+from ensue.guided.constraint import MAX_GRAMMAR_BYTES, MAX_REGEX_BYTES, WHITESPACE, Constraint, check_size
 from ensue.guided.proof_cache import ProofCache
 from ensue.guided.prover_frames import LENGTH_BYTES, Outcome, hello, question, read_answer
 from ensue.guided.turns import Turns
@@ -29,6 +29,8 @@ class ProofLimits:
 
     cpu_s: float = 5.0
     memory_bytes: int = 512 * 2**20  # growth during one proof
+    grammar_bytes: int = MAX_GRAMMAR_BYTES  # of schemas and choices, too; tools have a limit of their own
+    regex_bytes: int = MAX_REGEX_BYTES
     wall_s: float = 60.0  # on a machine that is busy; then the prover is killed
     cache_bytes: int = 64 * 2**20
     max_waiting: int = 256
@@ -79,10 +81,17 @@ class Prover:
             InvalidGrammar: malformed, impossible or too costly; `param` is the place within the constraint.
             Overloaded: too many proofs wait, or this one's prover was killed from outside.
         """
+        self._check_size(constraint)
         outcome = await self._outcome(constraint, owner)
         if isinstance(outcome, InvalidGrammar):
             raise InvalidGrammar(outcome.message, param=outcome.param)
         return outcome
+
+    def _check_size(self, constraint: Constraint) -> None:
+        limits = self._limits
+        if constraint.kind != "tools":
+            check_size(constraint.text, limits.regex_bytes if constraint.kind == "regex" else limits.grammar_bytes)
+        check_size(constraint.whitespace_pattern or "", limits.regex_bytes, WHITESPACE)
 
     async def close(self) -> None:
         """End the process and whatever still waits for it."""

@@ -96,6 +96,24 @@ async def test_questions_beyond_the_bound_are_turned_away() -> None:
     await prover.close()
 
 
+@pytest.mark.parametrize(
+    ("constraint", "param"),
+    [
+        (Constraint("regex", "a" * 11), None),
+        (Constraint("grammar", "root ::= " + '"a" ' * 8), None),
+        (Constraint.of_schema({"enum": ["a" * 40]}), None),
+        (Constraint.of_choices(("a" * 40,)), None),
+        (Constraint("json_object", "", whitespace_pattern=" ?" * 6), "whitespace_pattern"),
+    ],
+)
+async def test_what_is_longer_than_the_settings_allow_is_refused(constraint: Constraint, param: str | None) -> None:
+    prover = Prover(vocabulary, ProofLimits(grammar_bytes=40, regex_bytes=10))
+    with pytest.raises(InvalidGrammar, match=r"at most (40|10) are allowed") as caught:
+        await prover.prove(constraint)
+    assert caught.value.param == param
+    assert prover.stats.num_misses == 0
+
+
 async def test_nobody_waits_behind_all_that_another_asked(prover: Prover) -> None:
     order: list[str] = []
 
