@@ -202,6 +202,8 @@ _SIZES = {
     "G": GIB,
 }
 
+_NONE = ("", "none")
+
 T = TypeVar("T")
 
 
@@ -228,6 +230,7 @@ def load(cli: Mapping[str, object], environ: Mapping[str, str], toml: Mapping[st
         given[key] = _parse(key, value, where)
 
     for key, value in toml.items():
+        _refuse_quoted(key, value)
         take(key, key, "ensue.toml", f"{key} in ensue.toml", value)
     for name, text in environ.items():
         if _is_setting_variable(name, text):
@@ -249,6 +252,14 @@ def _is_setting_variable(name: str, text: str) -> bool:
     return not (_KUBERNETES.fullmatch(name) or (name == "ENSUE_PORT" and text.startswith("tcp://")))
 
 
+def _refuse_quoted(key: str, value: object) -> None:
+    """The file has types: a number is no text there."""
+    hint, is_optional = _without_none(_types().get(key))
+    is_free = any(f.name == key and f.metadata["size"] for f in all_settings()) or (is_optional and value in _NONE)
+    if isinstance(value, str) and hint in (int, float, bool) and not is_free:
+        raise ConfigError(f"{key} in ensue.toml must be {_NAMES[hint]}, without quotes: {key} = {value}")
+
+
 def _types() -> dict[str, Any]:
     return {name: hint for section in SECTIONS for name, hint in get_type_hints(section).items()}
 
@@ -266,7 +277,7 @@ def _parse(key: str, value: object, place: str) -> object:
     """Turn a text or TOML value into the setting's type."""
     meta = next(f.metadata for f in all_settings() if f.name == key)
     hint, optional = _without_none(_types()[key])
-    if optional and isinstance(value, str) and value.lower() in ("", "none"):
+    if optional and isinstance(value, str) and value.lower() in _NONE:
         return None
     if meta["size"]:
         parsed: object = _parse_size(value, place)
@@ -341,7 +352,7 @@ def _parse_plain(value: object, hint: type[Any], place: str) -> object:
     return parsed
 
 
-_NAMES: dict[type[Any], str] = {int: "a whole number", float: "a number", str: "a text"}
+_NAMES: dict[type[Any], str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
 def _parse_bool(value: object, place: str) -> bool:

@@ -84,7 +84,10 @@ def test_a_boolean_is_no_number() -> None:
         ({"host": ""}, "host in ensue.toml must not be empty."),
         ({"served_model_name": ["a", ""]}, "served_model_name in ensue.toml must not be empty."),
         ({"served_model_name": ["a", "b", "a"]}, "served_model_name in ensue.toml has 'a' twice."),
-        ({"drain_s": "nan"}, "drain_s in ensue.toml must be a number, not 'nan'."),
+        ({"drain_s": float("nan")}, "drain_s in ensue.toml must be a number, not nan."),
+        ({"drain_s": "9"}, "drain_s in ensue.toml must be a number, without quotes: drain_s = 9"),
+        ({"port": "80"}, "port in ensue.toml must be a whole number, without quotes: port = 80"),
+        ({"no_auth": "true"}, "no_auth in ensue.toml must be true or false, without quotes: no_auth = true"),
         ({"drain_s": float("inf")}, "drain_s in ensue.toml must be a number, not inf."),
         ({"max_num_seqs": 10**20}, f"max_num_seqs in ensue.toml must be at most {2**63 - 1}, not {10**20}."),
         (
@@ -103,9 +106,10 @@ def test_a_value_that_nothing_could_do_is_refused(toml: dict[str, object], sente
     assert caught.value.message == sentence
 
 
-@pytest.mark.parametrize("value", [8000, 8000.0, "8000"])
+@pytest.mark.parametrize("value", [8000, 8000.0])
 def test_a_whole_number_may_be_written_in_any_way(value: object) -> None:
     assert config.load({}, {}, {"port": value}).server.port == 8000
+    assert config.load({}, {"ENSUE_PORT": "8000"}, {}).server.port == 8000
 
 
 def test_names_are_unique_over_all_sections() -> None:

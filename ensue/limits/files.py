@@ -22,6 +22,8 @@ from ensue.limits.key_meters import KeyMeters
 from ensue.limits.meter import Entry
 from ensue.limits.renewal import Held, Renewal
 
+LOCK_TIMEOUT_S, LOCK_RETRY_S = 1.0, 0.001
+
 T = TypeVar("T")
 _LENGTH_BYTES = 8
 _decoder = msgspec.msgpack.Decoder(dict[Measure, list[Entry]])
@@ -85,10 +87,26 @@ def _renew_all(held: Sequence[Held], meters: KeyMeters, now: float) -> None:
 def _locked(path: Path) -> Iterator[int]:
     file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _lock(file)
         yield file
     finally:
         os.close(file)
+
+
+def _lock(file: int) -> None:
+    """
+    Raises:
+        TimeoutError: whoever holds the lock stands still.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError from None
+            time.sleep(LOCK_RETRY_S)
 
 
 def _read(file: int) -> dict[Measure, list[Entry]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import math
 import random
+from pathlib import Path
 
 import pytest
 
+from ensue.errors import Overloaded
 from ensue.limits.base import LEASE_S, WINDOW_S, Change, Counters, Demand, Measure, all_fit
+from ensue.limits.files import FileCounters
 from ensue.limits.memory import MemoryCounters
 from tests.limits.places import Clock, MakeCounters, NaiveCounters
 
@@ -118,3 +122,17 @@ async def test_a_place_is_given_back_once(make_counters: MakeCounters, clock: Cl
         await counters.change("key", "a", [Change(Measure.CONCURRENT, 1, 0)])
     await counters.renewal.renew()  # type: ignore[attr-defined]
     assert (await counters.take("key", "b", [Demand(Measure.CONCURRENT, 0, 1)]))[0].used == 0
+
+
+async def test_a_process_that_stands_still_with_a_lock_does_not_stop_the_others(tmp_path: Path) -> None:
+    counters = FileCounters(tmp_path / "limits")
+    demands = [Demand(Measure.REQUESTS, 1, 10)]
+    await counters.take("key", "one", demands)
+    (path,) = (tmp_path / "limits").iterdir()
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Overloaded):
+            await counters.take("key", "two", demands)
+        assert (await counters.take("another", "three", demands))[0].fits
+    assert (await counters.take("key", "four", demands))[0].used == 2
+    await counters.close()
