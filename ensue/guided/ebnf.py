@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -131,6 +131,17 @@ def _scan(source: str, pattern: re.Pattern[str]) -> Iterator[Token]:
             yield Token(str(found.lastgroup), found[0], at)
         at = found.end()
     yield Token("end", "", len(source))
+
+
+def read_choice(tokens: Tokens, read_sequence: Callable[[Tokens], Node]) -> Node:
+    """Alternatives, up to what belongs to none of them."""
+    tokens.deeper(1)
+    items = [read_sequence(tokens)]
+    while tokens.is_at_alternative():
+        tokens.take()
+        items.append(read_sequence(tokens))
+    tokens.deeper(-1)
+    return Choice(tuple(items))
 
 
 def check(source: str, rules: Rules, start: str) -> None:

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 import re
 
-from ensue.guided.ebnf import MAX_REPEATS, Choice, Node, Ref, Repeat, Rules, Sequence, Text, Token, Tokens, check
+from ensue.guided.ebnf import (
+    MAX_REPEATS,
+    Node,
+    Ref,
+    Repeat,
+    Rules,
+    Sequence,
+    Text,
+    Token,
+    Tokens,
+    check,
+    read_choice,
+)
 from ensue.guided.quoted import with_lexemes
 
 START = "root"
@@ -63,21 +75,11 @@ def _parse(tokens: Tokens) -> dict[str, Node]:
             raise tokens.wrong("This rule stands in the grammar twice.")
         name = tokens.expect("name", "The name of a rule").text
         tokens.expect("is", "::=")
-        rules[name] = _choice(tokens)
+        rules[name] = read_choice(tokens, _sequence)
         if tokens.kind not in ("line", "end"):
             raise tokens.wrong("This does not belong to a rule.")
         tokens.skip_lines()
     return rules
-
-
-def _choice(tokens: Tokens) -> Node:
-    tokens.deeper(1)
-    items = [_sequence(tokens)]
-    while tokens.is_at_alternative():
-        tokens.take()
-        items.append(_sequence(tokens))
-    tokens.deeper(-1)
-    return Choice(tuple(items))
 
 
 def _sequence(tokens: Tokens) -> Node:
@@ -105,7 +107,7 @@ def _item(tokens: Tokens) -> Node:
         return Text(f"/{_set(tokens, token)}/")
     if token.kind == "any":
         return Text(r"/(?s:.)/")
-    inner = _choice(tokens)
+    inner = read_choice(tokens, _sequence)
     if tokens.text != ")":
         raise tokens.wrong(") was expected here.")
     tokens.take()

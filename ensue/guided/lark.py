@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ensue.guided.ebnf import Choice, Node, Ref, Repeat, Sequence, Text, Token, Tokens, check
+from ensue.guided.ebnf import Node, Ref, Repeat, Sequence, Text, Token, Tokens, check, read_choice
 
 START = "start"
 _TOKENS = re.compile(
@@ -49,7 +49,7 @@ def _directive(tokens: Tokens, rules: dict[str, Node]) -> None:
     if tokens.text not in _DIRECTIVES:
         raise tokens.wrong("Of the directives, %ignore and %import are supported.")
     if tokens.take().text == "%ignore":
-        _choice(tokens)
+        read_choice(tokens, _sequence)
         return
     names = []
     if tokens.text != "common":
@@ -68,23 +68,13 @@ def _definition(tokens: Tokens, rules: dict[str, Node]) -> None:
     tokens.take()
     if name in rules:
         raise tokens.wrong("The rule of this place stands in the grammar twice.")
-    rules[name] = _choice(tokens)
+    rules[name] = read_choice(tokens, _sequence)
     if tokens.kind not in ("line", "end"):
         raise tokens.wrong("This does not belong to a rule.")
 
 
 def _plain_name(token: Token) -> str:
     return token.text.lstrip("?!")
-
-
-def _choice(tokens: Tokens) -> Node:
-    tokens.deeper(1)
-    items = [_sequence(tokens)]
-    while tokens.is_at_alternative():
-        tokens.take()
-        items.append(_sequence(tokens))
-    tokens.deeper(-1)
-    return Choice(tuple(items))
 
 
 def _sequence(tokens: Tokens) -> Node:
@@ -112,7 +102,7 @@ def _item(tokens: Tokens) -> Node:
 
 
 def _group(tokens: Tokens, closing: str) -> Node:
-    inner = _choice(tokens)
+    inner = read_choice(tokens, _sequence)
     if tokens.text != closing:
         raise tokens.wrong(f"{closing} was expected here.")
     tokens.take()
