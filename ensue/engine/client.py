@@ -24,7 +24,8 @@ from ensue.outputs import EngineInfo, EngineStats
 from ensue.request import GenerationRequest
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.02, 0.5
-STALL_AFTER_S = 30.0  # a step, or a silence, that takes longer makes the engine not ready
+STALL_AFTER_S = 30.0  # a step that takes longer makes the engine not ready
+SILENT_AFTER_S = 5.0  # so does a silence, as a worker that runs sends heartbeats also during a step
 LOADING_RETRY_AFTER_S, OVERLOAD_RETRY_AFTER_S = 5, 1
 
 log = structlog.get_logger(__name__)
@@ -38,15 +39,18 @@ class EngineClient:
         socket_path: Path,
         *,
         stall_after_s: float = STALL_AFTER_S,
+        silent_after_s: float = SILENT_AFTER_S,
         on_phase: Callable[[str, float | None], None] | None = None,
     ) -> None:
         """
         Args:
-            stall_after_s: well above the time between two heartbeats of the worker.
+            stall_after_s: that a step may take.
+            silent_after_s: well above the time between two heartbeats of the worker.
             on_phase: called with each phase and the fraction of it that is done.
         """
         self._socket_path = socket_path
         self._stall_after_s = stall_after_s
+        self._silent_after_s = silent_after_s
         self._on_phase = on_phase
         self._phase, self._phase_began_at = "starting", time.monotonic()
         self._info: EngineInfo | None = None
@@ -82,7 +86,8 @@ class EngineClient:
             return "draining"
         if self._phase != "ready":
             return self._phase
-        return "stalled" if self._stuck_s > self._stall_after_s else "ready"
+        is_stalled = self._stuck_s > self._stall_after_s or self._silence_s > self._silent_after_s
+        return "stalled" if is_stalled else "ready"
 
     @property
     def phase_elapsed_s(self) -> float:
@@ -91,7 +96,11 @@ class EngineClient:
     @property
     def _stuck_s(self) -> float:
         """Age of the running step: as told last, and the silence since; a frozen process tells nothing."""
-        return self._step_age_s + time.monotonic() - self._heard_at
+        return self._step_age_s + self._silence_s
+
+    @property
+    def _silence_s(self) -> float:
+        return time.monotonic() - self._heard_at
 
     def stats(self) -> EngineStats:
         return self._stats

@@ -24,7 +24,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def client_of(serve: Serve, stall_after_s: float = 30.0) -> AsyncIterator[EngineClient]:
+async def client_of(serve: Serve, silent_after_s: float = 30.0) -> AsyncIterator[EngineClient]:
     """A client whose worker is the function `serve`."""
     calls: set[asyncio.Task[None]] = set()
 
@@ -39,7 +39,7 @@ async def client_of(serve: Serve, stall_after_s: float = 30.0) -> AsyncIterator[
     with tempfile.TemporaryDirectory(prefix="ensue-") as folder:
         path = Path(folder) / "worker.sock"
         async with await asyncio.start_unix_server(on_call, str(path)):
-            client = EngineClient(path, stall_after_s=stall_after_s)
+            client = EngineClient(path, silent_after_s=silent_after_s)
             client.start()
             try:
                 yield client
@@ -66,7 +66,7 @@ async def phase_comes(client: EngineClient, phase: str) -> None:
 
 
 async def test_a_worker_that_falls_silent_is_stalled() -> None:
-    async with client_of(saying(READY), stall_after_s=0.1) as client:
+    async with client_of(saying(READY), silent_after_s=0.1) as client:
         await phase_comes(client, "ready")
         await phase_comes(client, "stalled")
         assert client.phase_elapsed_s > 0.1
