@@ -37,7 +37,7 @@ import ensue.tiny
 from ensue.api.app import create_app
 from ensue.api.ledger import LedgerAccountant
 from ensue.api.limits import KeyLimits
-from ensue.api.server import serve
+from ensue.api.server import KEEP_ALIVE_S, serve
 from ensue.build.ledger import OpenLedger
 from ensue.config import Config
 from ensue.engine.fake import FakeEngine
@@ -98,7 +98,9 @@ async def serve_minimal(listener: socket.socket, events: Sequence[bytes], whole:
         return Response(whole, media_type="application/json")
 
     app = Starlette(routes=[Route("/v1/completions", complete, methods=["POST"])])
-    config = uvicorn.Config(app, loop="uvloop", http="httptools", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app, loop="uvloop", http="httptools", log_config=None, access_log=False, timeout_keep_alive=KEEP_ALIVE_S
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve([listener]))
     while not server.started:
@@ -143,8 +145,10 @@ def served(name: str, recorded: Recorded | None = None) -> Iterator[Served]:
             process.stdin.close()
             ready, _, token = process.stdout.readline().partition(" ")
             assert ready == "ready"
-            yield Served(process.pid, listener.getsockname()[1], token.strip())
-            process.terminate()
+            try:
+                yield Served(process.pid, listener.getsockname()[1], token.strip())
+            finally:
+                process.terminate()
 
 
 # ---- the client
