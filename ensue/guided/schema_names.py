@@ -20,10 +20,12 @@ def lower_property_names(part: Part, value: Any, path: Path) -> None:
     if "patternProperties" in part.node:
         raise refuse(path, "propertyNames cannot be enforced beside patternProperties.")
     pattern = None if value is False else _pattern(part, value, path)
-    listed = object_of(part.node.get("properties", {}), (*part.path, "properties"))
-    names = {name: value is not False and _fits(part, value, name, path) for name in listed}
+    if pattern is None and value is not False:
+        return
     if "unevaluatedProperties" not in part.node:  # what is said of other properties is said with their names
         part.replaced.add("additionalProperties")
+    listed = object_of(part.node.get("properties", {}), (*part.path, "properties"))
+    names = {name: value is not False and _fits(part, value, name, path) for name in listed}
     others = part.child(part.node.get("additionalProperties", True), (*part.path, "additionalProperties"))
     if value is False or others is False:
         part.others.append({"properties": names, "additionalProperties": False})

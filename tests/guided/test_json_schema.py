@@ -214,6 +214,12 @@ ENFORCED: list[tuple[str, Json, list[str], list[str]]] = [
         ['{"a":{}}'],
     ),
     (
+        "propertyNames that allow every name, beside additionalProperties",
+        {"type": "object", "additionalProperties": {"const": 1}, "propertyNames": {"type": "string"}},
+        ['{"x":1}'],
+        ['{"x":2}'],
+    ),
+    (
         "propertyNames beside additionalProperties",
         {"type": "object", "additionalProperties": {"const": 1}, "propertyNames": {"pattern": "^x"}},
         ['{"x":1}', "{}"],
