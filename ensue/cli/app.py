@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ensue import __version__
-from ensue.cli import audit, keys, usage
+from ensue.cli import audit, config, keys, usage
 from ensue.cli.complete import complete
 from ensue.cli.serve import serve
 from ensue.cli.settings import with_settings
@@ -43,3 +43,4 @@ app.command()(warm)
 app.add_typer(keys.app)
 app.add_typer(audit.app)
 app.add_typer(usage.app)
+app.add_typer(config.app)
