@@ -34,7 +34,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 import ensue.tiny
-from ensue.api.app import create_app
+from ensue.api.app import Access, create_app
 from ensue.api.ledger import LedgerAccountant
 from ensue.api.limits import KeyLimits
 from ensue.api.server import KEEP_ALIVE_S, serve
@@ -69,7 +69,7 @@ async def serve_ensue(listener: socket.socket, database: Database | None) -> Non
     set_up_logging(config.server)
     models = ServedModels([ServedModel("tiny", engine, tokenizer, config.limits, root="tiny", created=0)])
     if database is None:
-        app, token = create_app(models, None, metrics, config), ""
+        app, token = create_app(models, metrics, config, Access()), ""
     else:
         app, token = app_with_key(models, metrics, config, database)
     await serve(app, listener, config, lambda: _say_ready(token), lambda: engine.close(0.0))
@@ -83,7 +83,8 @@ def app_with_key(models: ServedModels, metrics: Metrics, config: Config, databas
     rights = KeyRights(requests_per_minute=far, tokens_per_minute=far, concurrent=far, token_budget=far)
     _, token = keys.create("benchmark", rights)
     limits = KeyLimits(MemoryCounters(), Spending(database, ledger), metrics)
-    return create_app(models, keys, metrics, config, (LedgerAccountant(ledger),), limits=limits), token
+    access = Access(keys, limits=limits)
+    return create_app(models, metrics, config, access, (LedgerAccountant(ledger),)), token
 
 
 async def serve_minimal(listener: socket.socket, events: Sequence[bytes], whole: bytes) -> None:

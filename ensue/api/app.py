@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -89,36 +90,41 @@ class Application(FastAPI):
             await route.app(scope, receive, send)
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may do what. Where something is None, its routes and checks are left out."""
+
+    keys: KeyStore | None = None  # None: nobody needs one
+    tokens: TokenAuthenticator | None = None  # of an issuer, beside keys
+    limits: KeyLimits | None = None
+    refusals: RefusalLog | None = None
+    key_admin: KeyAdmin | None = None  # for /admin/keys and /admin/audit
+    usage: Database | None = None  # for /admin/usage
+
+
 def create_app(
-    models: ServedModels,
-    keys: KeyStore | None,
-    metrics: Metrics,
-    config: Config,
-    accountants: Sequence[Accountant] = (),
-    refusals: RefusalLog | None = None,
-    tokens: TokenAuthenticator | None = None,
-    key_admin: KeyAdmin | None = None,
-    usage: Database | None = None,
-    limits: KeyLimits | None = None,
+    models: ServedModels, metrics: Metrics, config: Config, access: Access, accountants: Sequence[Accountant] = ()
 ) -> FastAPI:
-    """The whole HTTP side. Without `keys` nobody needs one. Every generation passes the limits, then the accountants.
-    Keys are managed by HTTP where there is a `key_admin`, and usage is read from the database `usage`.
+    """The whole HTTP side. Every generation passes the limits, then the accountants.
 
     Raises:
         ConfigError: no keys on an address that others reach.
     """
+    keys, limits = access.keys, access.limits
     if keys is None:
         refuse_open_host(config.server.host)
     app = Application(title="ensue", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False
-    gate = Gate(config.server, keys, Guesses(config.limits.max_wrong_keys_per_minute, metrics), refusals, tokens)
+    guesses = Guesses(config.limits.max_wrong_keys_per_minute, metrics)
+    gate = Gate(config.server, keys, guesses, access.refusals, access.tokens)
     if limits is not None:
         accountants = (limits, *accountants)
     routes = [*_routes(models, metrics, config, accountants)]
-    if keys is not None and key_admin is not None:
-        routes += _admin_routes(KeysEndpoint(keys, key_admin, config.limits), AuditEndpoint(key_admin.audit))
-    if keys is not None and usage is not None:
-        routes += _usage_routes(UsageEndpoint(usage))
+    if keys is not None and access.key_admin is not None:
+        admin = access.key_admin
+        routes += _admin_routes(KeysEndpoint(keys, admin, config.limits), AuditEndpoint(admin.audit))
+    if keys is not None and access.usage is not None:
+        routes += _usage_routes(UsageEndpoint(access.usage))
     routes += _docs_routes(DocsEndpoint())
     routes.append(_description_route(routes, config, has_keys=keys is not None))
     for spec in routes:

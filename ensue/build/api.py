@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from ensue.api.app import create_app
+from ensue.api.app import Access, create_app
 from ensue.api.auth import TokenAuthenticator
 from ensue.api.jwks import Jwks
 from ensue.api.ledger import LedgerAccountant
@@ -73,18 +73,8 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
     limits = None
     if keys is not None and database is not None and book is not None:
         limits = open_limits(settings, database, book.ledger, metrics)
-    app = create_app(
-        models,
-        keys,
-        metrics,
-        config,
-        accountants,
-        refusals=refusals,
-        tokens=tokens,
-        key_admin=key_admin,
-        usage=database,
-        limits=limits,
-    )
+    access = Access(keys, tokens, limits, refusals, key_admin, usage=database)
+    app = create_app(models, metrics, config, access, accountants)
     shared = None
     if config.server.api_workers > 1:
         shared = SharedMetrics(Path(settings.socket_path).parent, settings.api_index, metrics)

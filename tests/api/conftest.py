@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 import ensue.tiny
 from ensue.api.accounting import Accountant
-from ensue.api.app import create_app
+from ensue.api.app import Access, create_app
 from ensue.api.limits import KeyLimits
 from ensue.api.server import serve
 from ensue.config import Config, LimitsConfig, ServerConfig
@@ -152,7 +152,8 @@ async def make_api(
         config = Config(server=server or ServerConfig(), limits=limits or LimitsConfig())
         admin = None if keys is None else KeyAdmin(keys, AuditLog(tmp_path / "audit.jsonl"))
         models = make_models(engine, config.limits, **more)
-        app = create_app(models, keys, Metrics(), config, accountants, key_admin=admin, usage=usage, limits=key_limits)
+        access = Access(keys, limits=key_limits, key_admin=admin, usage=usage)
+        app = create_app(models, Metrics(), config, access, accountants)
         clients.append(checking_client(app))
         return Api(clients[-1], engine)
 
@@ -196,7 +197,7 @@ def served(make_models: Callable[..., ServedModels], listener: socket.socket) ->
     ) -> AsyncIterator[str]:
         config = config or Config(server=ServerConfig(drain_s=20.0))
         models = make_models(engine, config.limits)
-        app = create_app(models, keys, Metrics(), config, accountants, limits=key_limits)
+        app = create_app(models, Metrics(), config, Access(keys, limits=key_limits), accountants)
         started, stop = asyncio.Event(), asyncio.Event()
         task = asyncio.create_task(
             serve(app, listener, config, started.set, lambda: engine.close(config.server.drain_s), stop)

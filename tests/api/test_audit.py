@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from ensue.api.app import create_app
+from ensue.api.app import Access, create_app
 from ensue.config import Config, ServerConfig
 from ensue.engine.fake import FakeEngine
 from ensue.metrics import Metrics
@@ -31,7 +31,7 @@ async def refused(
     log = AuditLog(tmp_path / "audit.jsonl")
     refusals = RefusalLog(log)
     config = Config(server=ServerConfig(trusted_proxies=("127.0.0.1",)))
-    app = create_app(make_models(says("x")), keys, Metrics(), config, refusals=refusals)
+    app = create_app(make_models(says("x")), Metrics(), config, Access(keys, refusals=refusals))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1:8000") as client:
         response = await client.get("/metrics", headers={"x-forwarded-for": "192.0.2.7"} | headers)
     refusals.close()

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from ensue.api.app import create_app
+from ensue.api.app import Access, create_app
 from ensue.api.bodies import ChatBody, CompletionBody
 from ensue.api.fields import declared
 from ensue.api.names import served
@@ -102,7 +102,7 @@ def test_any_body_is_answered(
     path: str, make_models: Callable[..., ServedModels], says: Callable[..., FakeEngine]
 ) -> None:
     engine = says(" one two three")
-    app = create_app(make_models(engine), None, Metrics(), Config())
+    app = create_app(make_models(engine), Metrics(), Config(), Access())
 
     async def post(bodies: list[bytes]) -> list[httpx2.Response]:
         headers = {"content-type": "application/json"}
@@ -138,7 +138,7 @@ async def test_what_the_description_of_a_field_forbids_is_refused_by_its_name(
         [{}],
         [{"role": []}],
     ]
-    app = create_app(make_models(says(" one two three")), None, Metrics(), Config())
+    app = create_app(make_models(says(" one two three")), Metrics(), Config(), Access())
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
         for path, body in (("/v1/completions", CompletionBody), ("/v1/chat/completions", ChatBody)):

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from ensue.api.app import create_app
+from ensue.api.app import Access, create_app
 from ensue.api.jwks import MAX_BYTES, Jwks
 from ensue.api.jwt_keys import JwtKeys
 from ensue.config import Config, JwtConfig, check_jwt
@@ -368,7 +368,7 @@ def test_settings_that_say_half_are_refused(given: dict[str, Any]) -> None:
 async def test_server_takes_tokens_and_keys(
     config: JwtConfig, make_models: Callable[..., ServedModels], says: Callable[..., FakeEngine], keys: KeyStore
 ) -> None:
-    app = create_app(make_models(says("x")), keys, Metrics(), Config(), tokens=keys_of(config))
+    app = create_app(make_models(says("x")), Metrics(), Config(), Access(keys, keys_of(config)))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1:8000") as client:
 
         async def status(token: str, path: str = "/v1/completions") -> int:
