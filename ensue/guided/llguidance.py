@@ -112,12 +112,12 @@ class LlguidanceMatcher:
         if self._matcher.is_error():
             if self._matcher.get_error().startswith("NoExtension"):
                 return bytes(self._vocabulary.num_bitmask_bytes)
-            raise GenerationFailed(_sentence(self._matcher.get_error()))
+            raise GenerationFailed(sentence(self._matcher.get_error()))
         return _without_end(bits, len(self._vocabulary.tokens))
 
     def accept(self, token_id: int) -> None:
         if not self._matcher.consume_token(token_id):
-            raise GenerationFailed(_sentence(self._matcher.get_error()))
+            raise GenerationFailed(sentence(self._matcher.get_error()))
 
     @property
     def is_accepting(self) -> bool:
@@ -208,13 +208,15 @@ def _check(matcher: LLMatcher, *, has_places: bool = False) -> None:
         has_places: lines and columns of the source are the caller's own.
     """
     if matcher.is_error():
-        raise InvalidGrammar(_sentence(matcher.get_error(), has_places=has_places))
+        raise InvalidGrammar(sentence(matcher.get_error(), has_places=has_places))
 
 
-def _sentence(error: str, *, has_places: bool = False) -> str:
+def sentence(error: str, *, has_places: bool = False) -> str:
     """The library's words without the caller's text."""
     where = _PLACE.search(error)
     detail = re.search(r"error: (.*)", error)
+    if "assertion failed" in error:
+        return "The constraint is too complex for the library that makes its masks."
     first = detail[1] if detail else _PLACE.sub("", error.strip()).split("\n", 1)[0].split("; ")[0]
     words = _QUOTED.sub("…", first.removeprefix("failed to compile JSON schema: "))[:200].rstrip(". ")
     plain = "".join(c if c.isprintable() else " " for c in words)

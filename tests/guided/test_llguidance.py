@@ -7,7 +7,7 @@ import pytest
 from ensue.errors import GenerationFailed
 from ensue.guided.backend import PROVER, Matcher
 from ensue.guided.constraint import Constraint
-from ensue.guided.llguidance import LlguidanceBackend
+from ensue.guided.llguidance import LlguidanceBackend, sentence
 from ensue.guided.vocabulary import Vocabulary
 from tests.guided.walk import allowed, backend, vocabulary
 
@@ -75,3 +75,8 @@ def test_characters_may_be_split_between_tokens() -> None:
     assert allowed(matcher) == [0, 3]
     matcher.accept(0)
     assert allowed(matcher) == [1]
+
+
+def test_a_flaw_in_the_library_is_told_as_a_constraint_that_is_too_complex() -> None:
+    told = sentence("panic: assertion failed: grammar.symbols.len() < u16::MAX as usize - 10")
+    assert told == "The constraint is too complex for the library that makes its masks."
