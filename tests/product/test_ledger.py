@@ -150,7 +150,8 @@ def test_a_full_disk_refuses_requests_loses_no_row_and_leaves_the_audit_log_whol
     assert sorted(row.completion_tokens for row in book.rows() if row.status == 200) == [2, 3]
     assert all(row.settled_at is not None for row in book.rows())
     assert_sums_are_those_of_the_rows(book.database)
-    assert AuditLog.of(str(tmp_path)).verify() == (1, 0)
+    num_records, num_torn = AuditLog.of(str(tmp_path)).verify()
+    assert (num_records in (1, 2), num_torn) == (True, 0)  # the first refusal is kept if its turn comes late enough
 
 
 def test_without_keys_rows_have_none(tmp_path: Path) -> None:
