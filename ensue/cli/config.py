@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -12,8 +11,7 @@ import typer
 
 from ensue.cli import settings
 from ensue.config import Config
-
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*:).*(?=@)|(password=)[^&]*", re.IGNORECASE)
+from ensue.urls import without_password
 
 app = typer.Typer(name="config", help="Show the settings.", no_args_is_help=True)
 
@@ -37,4 +35,4 @@ def lines_of(config: Config) -> Iterator[str]:
 
 def _shown(value: object) -> str:
     """The same in TOML, of which these values' JSON is a part."""
-    return json.dumps(_PASSWORD.sub(r"\1\2***", value) if isinstance(value, str) else value, ensure_ascii=False)
+    return json.dumps(without_password(value) if isinstance(value, str) else value, ensure_ascii=False)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from ensue.errors import ConfigError, StartupError
 from ensue.store.schema import REVISION, VERSION_TABLE
+from ensue.urls import without_password
 
 BUSY_TIMEOUT_S = 10  # how long a writer waits for another one
 _WRITES = {"ensue_writes": True}
@@ -37,7 +38,7 @@ class Database:
         parsed = _parse(url)
         self._is_sqlite = parsed.get_backend_name() == "sqlite"
         self._path = Path(parsed.database) if self._is_sqlite and parsed.database else None
-        self._shown = parsed.render_as_string(hide_password=True)
+        self._shown = without_password(url)
         try:
             self._engine = create_engine(parsed, **_engine_options(parsed))
         except (NoSuchModuleError, ModuleNotFoundError):

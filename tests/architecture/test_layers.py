@@ -27,6 +27,7 @@ LEVELS: dict[str, int] = {
             "globs",
             "times",
             "networks",
+            "urls",
             "outputs",
             "child",
             "hosts",
