@@ -1,13 +1,7 @@
 -- Sets amounts of one key to the truth: KeyMeters.change in Redis. KEYS: as for take.lua, one pair a change.
--- ARGV: now in microseconds or "", the entry's id, and for each change: lifetime in microseconds, before, after.
+-- ARGV: now (see common.lua), the entry's id, and for each change: lifetime in microseconds, before, after.
 
-local now = tonumber(ARGV[1])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000000 + time[2]
-end
 local id = ARGV[2]
-local KEPT_FOR_S = 300
 
 for i = 1, #KEYS / 2 do
   local entries, used, first = KEYS[2 * i - 1], KEYS[2 * i], 3 * i

@@ -52,7 +52,8 @@ class RedisCounters:
         self.renewal = Renewal(self._renew_all)
 
     def _script(self, name: str) -> Any:
-        return self._redis.register_script(Path(__file__).with_name(f"{name}.lua").read_text("utf-8"))
+        parts = (Path(__file__).with_name(f"{part}.lua").read_text("utf-8") for part in ("common", name))
+        return self._redis.register_script("".join(parts))
 
     async def take(self, key_id: str, entry_id: str, demands: Sequence[Demand]) -> tuple[Reading, ...]:
         keys = _keys(key_id, [demand.measure for demand in demands])

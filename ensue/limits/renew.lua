@@ -1,13 +1,7 @@
 -- Lets entries that have not ended end later: KeyMeters.renew in Redis. KEYS: as for take.lua, one pair an entry.
--- ARGV: now in microseconds or "", lifetime in microseconds, and each entry's id:amount.
+-- ARGV: now (see common.lua), lifetime in microseconds, and each entry's id:amount.
 
-local now = tonumber(ARGV[1])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000000 + time[2]
-end
 local ends_at = string.format('%.0f', now + tonumber(ARGV[2]))
-local KEPT_FOR_S = 300
 
 for i = 1, #KEYS / 2 do
   local entries, used = KEYS[2 * i - 1], KEYS[2 * i]

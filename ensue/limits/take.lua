@@ -1,16 +1,10 @@
 -- Meets all demands on one key, or none: KeyMeters.take in Redis.
 -- KEYS: for each demand its entries (a sorted set of id:amount by end) and what is used of it (a number).
--- ARGV: now in microseconds or "", the entry's id, and for each demand: lifetime in microseconds, amount, limit or -1,
+-- ARGV: now (see common.lua), the entry's id, and for each demand: lifetime in microseconds, amount, limit or -1,
 -- 1 where it is only a probe, 1 where its entries are wanted. Returns for each demand: 1 if it fits, used, microseconds
 -- until it fits, until reset, and the entries.
 
-local now = tonumber(ARGV[1])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000000 + time[2]
-end
 local id = ARGV[2]
-local KEPT_FOR_S = 300 -- beyond the end of every entry
 
 local function amount_of(member)
   return tonumber(string.match(member, ':(%d+)$'))
