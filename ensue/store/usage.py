@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, Literal
@@ -133,6 +133,11 @@ def _is_wanted(wanted: Wanted) -> Any:
         None if wanted.key_id is None else columns.key_id == wanted.key_id,
         None if wanted.model is None else columns.model == wanted.model,
     ]
+    return all_of(conditions)
+
+
+def all_of(conditions: Iterable[Any]) -> Any:
+    """Where all of those hold that are not None."""
     return and_(True, *(condition for condition in conditions if condition is not None))
 
 

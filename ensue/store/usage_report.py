@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from io import StringIO
 from typing import cast
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ensue.errors import InvalidRequest, Overloaded
@@ -62,14 +64,21 @@ def read_report(database: Database, wanted: Wanted, max_rows: int | None = None)
         InvalidRequest: more rows than that.
         Overloaded: the database does not answer.
     """
-    try:
-        with database.read() as connection:
-            rows = usage(connection, wanted, None if max_rows is None else max_rows + 1)
-    except DBAPIError:
-        raise Overloaded("The database does not answer.", retry_after_s=1) from None
+    with reading(database) as connection:
+        rows = usage(connection, wanted, None if max_rows is None else max_rows + 1)
     if max_rows is not None and len(rows) > max_rows:
         raise InvalidRequest(f"This is more than {max_rows} rows: narrow it by from, to, key, model or a shorter by.")
     return rows
+
+
+@contextmanager
+def reading(database: Database) -> Iterator[Connection]:
+    """Raises Overloaded where the database does not answer."""
+    try:
+        with database.read() as connection:
+            yield connection
+    except DBAPIError:
+        raise Overloaded("The database does not answer.", retry_after_s=1) from None
 
 
 def as_dict(row: UsageRow, by: Sequence[Dimension]) -> dict[str, str | int | None]:

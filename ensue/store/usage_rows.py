@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, select, tuple_
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, select, tuple_
 
-from ensue.errors import InvalidRequest, Overloaded
+from ensue.errors import InvalidRequest
 from ensue.store.db import Database
 from ensue.store.schema import ledger
-from ensue.store.usage import names_of_keys
-from ensue.store.usage_report import csv_of, parse_day, parse_name
+from ensue.store.usage import all_of, names_of_keys
+from ensue.store.usage_report import csv_of, parse_day, parse_name, reading
 
 DEFAULT_LIMIT = 100
 COLUMNS = (
@@ -94,11 +93,8 @@ def read_rows(database: Database, wanted: RowsWanted) -> list[RequestRow]:
         InvalidRequest: there is no request `before`.
         Overloaded: the database does not answer.
     """
-    try:
-        with database.read() as connection:
-            return _rows(connection, wanted)
-    except DBAPIError:
-        raise Overloaded("The database does not answer.", retry_after_s=1) from None
+    with reading(database) as connection:
+        return _rows(connection, wanted)
 
 
 def rows_as_csv(rows: Sequence[RequestRow]) -> str:
@@ -134,4 +130,4 @@ def _is_wanted(wanted: RowsWanted) -> Any:
         None if wanted.model is None else columns.model == wanted.model,
         None if wanted.user is None else columns.user_label == wanted.user,
     ]
-    return and_(True, *(condition for condition in conditions if condition is not None))
+    return all_of(conditions)
