@@ -12,10 +12,8 @@ from starlette.requests import Request
 
 from ensue.api import strict_json
 from ensue.api.disconnect import ClientDisconnected
-from ensue.config import KIB, LimitsConfig
+from ensue.config import LimitsConfig
 from ensue.errors import RequestTooLarge, UnsupportedMediaType
-
-LARGE_BYTES = 64 * KIB  # more takes milliseconds to parse
 
 T = TypeVar("T")
 
@@ -42,7 +40,7 @@ class BodyReader:
         def parsed() -> T:
             return parse(strict_json.parse(body, limits.max_json_depth))
 
-        if len(body) <= LARGE_BYTES:
+        if len(body) <= strict_json.LARGE_BYTES:
             return parsed()
         return await asyncio.get_running_loop().run_in_executor(self._thread, parsed)
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from ensue.errors import InvalidRequest, shown
 
 MAX_CONTAINERS = 200_000  # lists and objects
-LONG_CHARS = 64 * 2**10  # a text that takes milliseconds to parse
+LARGE_BYTES = 64 * 2**10  # more takes milliseconds to parse, so it is done in a thread
 MAX_INT_DIGITS = 1000  # the interpreter refuses to read 4,300 and more
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level down, one level up, as signed bytes
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
@@ -58,7 +58,7 @@ def parse(body: bytes, max_depth: int) -> Any:
 
 def _read(text: str, max_depth: int) -> Any:
     try:
-        parse_int = int if len(text) <= LONG_CHARS else _int
+        parse_int = int if len(text) <= LARGE_BYTES else _int
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=parse_int)
     except (_FlawFound, ValueError):  # ValueError: bad syntax, or a number with too many digits
         value = json.loads(text, object_pairs_hook=_marked, parse_constant=_mark_constant, parse_int=_bounded_int)

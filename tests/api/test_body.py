@@ -11,7 +11,8 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from ensue.api.body import LARGE_BYTES, BodyReader
+from ensue.api.body import BodyReader
+from ensue.api.strict_json import LARGE_BYTES
 from ensue.config import LimitsConfig
 from ensue.errors import InvalidRequest
 from tests.api.conftest import Api
