@@ -6,7 +6,6 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from threading import Barrier
 
@@ -105,9 +104,12 @@ def test_a_password_is_shown_in_no_message() -> None:
     assert "pass-word" not in str(caught.value)
 
 
-def test_a_password_in_a_parameter_is_not_shown(tmp_path: Path) -> None:
-    with closing(Database(f"sqlite:///{tmp_path}/x.db?password=pass-word")) as database:
-        assert repr(database) == f"Database('sqlite:///{tmp_path}/x.db?password=***')"
+@pytest.mark.parametrize("url", ["sqlite+none://user:pass-word@host/name", "sqlite+none:///name?password=pass-word"])
+def test_no_password_is_shown_where_a_driver_is_missing(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Database(url)
+    assert "***" in str(caught.value)
+    assert "pass-word" not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_opened_is_a_startup_error(tmp_path: Path) -> None:
