@@ -154,6 +154,7 @@ class LimitsConfig:
     max_user_length: int = setting(512, "Characters of the user label", low=1)
     max_grammar_bytes: int = setting(64 * KIB, "Size of a schema, a grammar or all choices", size=True, high=64 * KIB)
     max_regex_bytes: int = setting(8 * KIB, "Size of a regex that constrains a text", size=True, high=8 * KIB)
+    max_guided_nesting: int = setting(64, "Nesting of a schema, or of groups in a regex or a grammar", low=1, high=64)
     guided_cpu_s: float = setting(5.0, "CPU seconds that a constraint may take to be checked", low=1)
     guided_memory_bytes: int = setting(512 * MIB, "Memory that checking a constraint may take", size=True)
     guided_cache_bytes: int = setting(64 * MIB, "Checked constraints that are remembered", size=True)

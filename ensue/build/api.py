@@ -193,6 +193,7 @@ def _prover(tokenizer: Tokenizer, limits: LimitsConfig) -> Prover:
         cache_bytes=limits.guided_cache_bytes,
         grammar_bytes=limits.max_grammar_bytes,
         regex_bytes=limits.max_regex_bytes,
+        nesting=limits.max_guided_nesting,
     )
     return Prover(lambda: vocabulary_of(tokenizer), costs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from ensue.errors import InvalidGrammar
@@ -110,6 +111,12 @@ class Tokens:
     def wrong(self, message: str) -> InvalidGrammar:
         """An error at the next token."""
         return complaint(self.source, self._tokens[self._next].at, message)
+
+    @property
+    def nesting(self) -> int:
+        """How many groups lie within each other at most."""
+        steps = ((token.text in ("(", "[")) - (token.text in (")", "]")) for token in self._tokens)
+        return max(accumulate(steps, initial=0))
 
     @property
     def is_in_group(self) -> bool:

@@ -24,7 +24,7 @@ from ensue.guided.ebnf import (
 from ensue.guided.quoted import with_lexemes
 
 START = "root"
-_TOKENS = re.compile(
+TOKENS = re.compile(
     r"""(?P<skip>[ \t\r]+|\#[^\n]*)
     |(?P<line>\n)
     |(?P<is>::=)
@@ -62,7 +62,7 @@ def read_gbnf(source: str) -> dict[str, Node]:
     Raises:
         InvalidGrammar: with line and column.
     """
-    rules = _parse(Tokens(source, _TOKENS))
+    rules = _parse(Tokens(source, TOKENS))
     check(source, rules, START)
     return rules
 

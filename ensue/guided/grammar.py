@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ensue.guided.gbnf import gbnf_to_lark
-from ensue.guided.lark import check_lark
+from ensue.guided import gbnf, lark
+from ensue.guided.ebnf import Tokens
 
 
 def to_lark(source: str) -> str:
@@ -12,7 +12,20 @@ def to_lark(source: str) -> str:
     Raises:
         InvalidGrammar: with line and column.
     """
-    if "::=" in source:
-        return gbnf_to_lark(source)
-    check_lark(source)
+    if _is_gbnf(source):
+        return gbnf.gbnf_to_lark(source)
+    lark.check_lark(source)
     return source
+
+
+def nesting_of(source: str) -> int:
+    """How many groups lie within each other.
+
+    Raises:
+        InvalidGrammar: with line and column, where something is no token.
+    """
+    return Tokens(source, gbnf.TOKENS if _is_gbnf(source) else lark.TOKENS).nesting
+
+
+def _is_gbnf(source: str) -> bool:
+    return "::=" in source

@@ -11,7 +11,7 @@ import re
 from ensue.guided.ebnf import Node, Ref, Repeat, Sequence, Text, Token, Tokens, check, read_choice
 
 START = "start"
-_TOKENS = re.compile(
+TOKENS = re.compile(
     r"""(?P<skip>[ \t\f\r]+|(?://|\#)[^\n]*)
     |(?P<line>\n)
     |(?P<string>"(?:\\.|[^"\\\n])*"i?)
@@ -33,7 +33,7 @@ def check_lark(source: str) -> None:
     Raises:
         InvalidGrammar: with line and column.
     """
-    tokens = Tokens(source, _TOKENS)
+    tokens = Tokens(source, TOKENS)
     rules: dict[str, Node] = {}
     while tokens.kind != "end":
         if tokens.kind == "line":

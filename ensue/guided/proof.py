@@ -8,17 +8,20 @@ from ensue.errors import GenerationFailed, InvalidGrammar
 from ensue.guided.backend import Matcher
 from ensue.guided.backends import Backends
 from ensue.guided.constraint import Constraint
+from ensue.guided.nesting import nesting_of
 from ensue.request import CompiledGrammar
 
 NUM_WALKS = 3
 MAX_STEPS = 48
 
 
-def prove(constraint: Constraint, backends: Backends) -> CompiledGrammar:
+def prove(constraint: Constraint, backends: Backends, max_nesting: int) -> CompiledGrammar:
     """
     Raises:
-        InvalidGrammar: malformed, impossible, or too complex to follow.
+        InvalidGrammar: malformed, nested too deep, impossible, or too complex to follow.
     """
+    if (nesting := nesting_of(constraint)) > max_nesting:
+        raise InvalidGrammar(f"The constraint is nested {nesting} levels deep; at most {max_nesting} are allowed.")
     backend = backends.get(constraint.backend)
     grammar = backend.compile(constraint)
     matcher = backend.load(grammar)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ensue.errors import InvalidGrammar, Overloaded
-from ensue.guided.constraint import MAX_GRAMMAR_BYTES, MAX_REGEX_BYTES, WHITESPACE, Constraint, check_size
+from ensue.guided.constraint import MAX_GRAMMAR_BYTES, MAX_NESTING, MAX_REGEX_BYTES, WHITESPACE, Constraint, check_size
 from ensue.guided.proof_cache import ProofCache
 from ensue.guided.prover_frames import LENGTH_BYTES, Outcome, hello, question, read_answer
 from ensue.guided.turns import Turns
@@ -31,6 +31,7 @@ class ProofLimits:
     memory_bytes: int = 512 * 2**20  # growth during one proof
     grammar_bytes: int = MAX_GRAMMAR_BYTES  # of schemas and choices, too; tools have a limit of their own
     regex_bytes: int = MAX_REGEX_BYTES
+    nesting: int = MAX_NESTING  # of schemas and groups
     wall_s: float = 60.0  # on a machine that is busy; then the prover is killed
     cache_bytes: int = 64 * 2**20
     max_waiting: int = 256
@@ -168,7 +169,7 @@ class Prover:
 
     async def _ready_process(self) -> Process:
         if self._process is None or self._process.returncode is not None:
-            limits = (str(self._limits.cpu_s), str(self._limits.memory_bytes))
+            limits = map(str, (self._limits.cpu_s, self._limits.memory_bytes, self._limits.nesting))
             command = (sys.executable, "-m", "ensue.guided.prover_process", *limits)
             greeting = await asyncio.to_thread(lambda: hello(self._vocabulary()))
             self._process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""The prover's process: `python -m ensue.guided.prover_process CPU_SECONDS MEMORY_BYTES`. It may be killed at any time.
+"""The prover's process: `python -m ensue.guided.prover_process CPU_SECONDS MEMORY_BYTES NESTING`. It may be killed.
 
 Questions come on standard input, whose end means that the asker is gone; answers go to standard output. Each proof runs
 under its own limits of CPU time and memory, on a small stack: what fits here fits the engine worker.
@@ -30,7 +30,7 @@ NICENESS = 5  # serving goes first
 Inbox = queue.SimpleQueue[Any]
 
 
-def main(cpu_s: float, memory_bytes: int) -> None:
+def main(cpu_s: float, memory_bytes: int, nesting: int) -> None:
     """Answer until the asker is gone."""
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -38,13 +38,13 @@ def main(cpu_s: float, memory_bytes: int) -> None:
     os.dup2(2, 1)  # whatever a library prints is no answer
     inbox: Inbox = queue.SimpleQueue()
     threading.stack_size(STACK_BYTES)
-    threading.Thread(target=_answer, args=(inbox, answers, cpu_s, memory_bytes), daemon=True).start()
+    threading.Thread(target=_answer, args=(inbox, answers, cpu_s, memory_bytes, nesting), daemon=True).start()
     while (message := _read(sys.stdin.buffer)) is not None:
         inbox.put(message)
     os._exit(0)  # whatever runs
 
 
-def _answer(inbox: Inbox, answers: BinaryIO, cpu_s: float, memory_bytes: int) -> None:
+def _answer(inbox: Inbox, answers: BinaryIO, cpu_s: float, memory_bytes: int, nesting: int) -> None:
     backends = Backends(read_hello(inbox.get()), PROVER)
     backends.get("llguidance")
     at_start = _memory_bytes(_RESIDENT)
@@ -54,7 +54,7 @@ def _answer(inbox: Inbox, answers: BinaryIO, cpu_s: float, memory_bytes: int) ->
         _limit(cpu_s, memory_bytes)
         outcome: Outcome
         try:
-            outcome = prove(constraint, backends)
+            outcome = prove(constraint, backends, nesting)
         except InvalidGrammar as error:
             outcome = error
         except (MemoryError, RecursionError):
@@ -109,4 +109,4 @@ def _memory_bytes(column: int) -> int:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]))
+    main(float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

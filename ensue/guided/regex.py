@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from ensue.errors import InvalidGrammar
 from ensue.guided.constraint import MAX_NESTING
@@ -15,6 +16,14 @@ _ADDING = {"d": "0-9", "w": "0-9A-Za-z_", "W": f"[^{_WORD}]", "S": f"[^{_SPACE}]
 _TAKING = {"w": _WORD, "s": _SPACE, "D": "[^0-9]", "W": "[^0-9A-Za-z_]"}
 
 
+class _Piece(NamedTuple):
+    """One escape, one character, or what opens a class."""
+
+    text: str
+    depth: int  # of groups, or of classes
+    takes: bool | None  # whether it takes away from what may match; None: it stands in no class
+
+
 def narrow(pattern: str) -> str:
     r"""The same regex, but \d, \w and their like hold only what every reader agrees on, whatever its Unicode version.
 
@@ -23,39 +32,39 @@ def narrow(pattern: str) -> str:
     Raises:
         InvalidGrammar: groups or classes are nested too deep.
     """
-    out: list[str] = []
+    if nesting_of(pattern) > MAX_NESTING:
+        raise InvalidGrammar(f"The regex is nested deeper than {MAX_NESTING} groups.")
+    return "".join(map(_narrowed, _pieces(pattern)))
+
+
+def nesting_of(pattern: str) -> int:
+    """How many groups, or classes, lie within each other."""
+    return max((piece.depth for piece in _pieces(pattern)), default=0)
+
+
+def _pieces(pattern: str) -> Iterator[_Piece]:
     negations: list[bool] = []  # of the classes that are open
     num_groups, at = 0, 0
     while at < len(pattern):
-        piece = pattern[at : at + 2] if pattern[at] == "\\" else pattern[at]
-        at += len(piece)
-        if piece == "[":
-            is_negated = pattern.startswith("^", at)
-            negations.append(is_negated)
-            head = "[" + "^" * is_negated
-            head += "]" if pattern.startswith("]", at + is_negated) else ""  # a literal one
-            out.append(head)
-            at += len(head) - 1
-            _check_depth(len(negations))
-        elif negations:
-            if piece == "]":
-                negations.pop()
-            out.append(_in_class(piece, takes=sum(negations) % 2 == 1))
-        else:
-            num_groups += (piece == "(") - (piece == ")")
-            _check_depth(num_groups)
-            out.append(f"[{_ADDING[piece[1]]}]" if piece[0] == "\\" and piece[1:] in _ADDING else piece)
-    return "".join(out)
+        text = pattern[at : at + 2] if pattern[at] == "\\" else pattern[at]
+        if text == "[":
+            negations.append(pattern.startswith("^", at + 1))
+            text += "^" * negations[-1]
+            text += "]" if pattern.startswith("]", at + len(text)) else ""  # a literal one
+        elif text == "]" and negations:
+            negations.pop()
+        elif not negations:
+            num_groups += (text == "(") - (text == ")")
+        at += len(text)
+        yield _Piece(text, max(num_groups, len(negations)), sum(negations) % 2 == 1 if negations else None)
 
 
-def _in_class(piece: str, *, takes: bool) -> str:
-    table = _TAKING if takes else _ADDING
-    return table.get(piece[1:], piece) if piece.startswith("\\") else piece
-
-
-def _check_depth(depth: int) -> None:
-    if depth > MAX_NESTING:
-        raise InvalidGrammar(f"The regex is nested deeper than {MAX_NESTING} groups.")
+def _narrowed(piece: _Piece) -> str:
+    if not piece.text.startswith("\\"):
+        return piece.text
+    if piece.takes is None:
+        return f"[{_ADDING[piece.text[1]]}]" if piece.text[1:] in _ADDING else piece.text
+    return (_TAKING if piece.takes else _ADDING).get(piece.text[1:], piece.text)
 
 
 def escape(text: str) -> str:

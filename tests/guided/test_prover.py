@@ -114,6 +114,14 @@ async def test_what_is_longer_than_the_settings_allow_is_refused(constraint: Con
     assert prover.stats.num_misses == 0
 
 
+async def test_what_is_nested_deeper_than_the_settings_allow_is_refused() -> None:
+    prover = Prover(vocabulary, ProofLimits(nesting=3))
+    await prover.prove(Constraint("regex", "(((a)))"))
+    with pytest.raises(InvalidGrammar, match="nested 4 levels deep; at most 3 are allowed"):
+        await prover.prove(Constraint("regex", "((((a))))"))
+    await prover.close()
+
+
 async def test_nobody_waits_behind_all_that_another_asked(prover: Prover) -> None:
     order: list[str] = []
 
