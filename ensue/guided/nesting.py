@@ -10,7 +10,7 @@ from ensue.guided.constraint import Constraint
 
 
 def nesting_of(constraint: Constraint) -> int:
-    """Of a schema's lists and objects, a regex's groups and classes, a grammar's groups; tools have limits of their own.
+    """Of lists and objects in a schema, groups and classes in a regex, groups in a grammar; 0 for anything else.
 
     Raises:
         InvalidGrammar: a grammar holds what is no part of its notation.
