@@ -20,7 +20,7 @@ from ensue.times import parse_time
 
 DEFAULT_OVERLAP_S = 86_400
 MAX_OVERLAP_S = 365 * 86_400
-MAY_BE_NULL = (*LIMITS, *TIMES)  # in a change: no limit
+LIFTED = {**dict.fromkeys((*LIMITS, *TIMES)), "priority": 0, "allow_ips": ()}  # what null sets, in a change
 
 
 class TimeKind:
@@ -87,8 +87,10 @@ def changes(body: KeyBody, value: Mapping[str, Any], *, is_new: bool) -> KeyChan
     """
     given = {f.name: getattr(body, f.name) for f in fields(body) if f.name in value}
     for name in given:
-        if given[name] is None and not is_new and name not in MAY_BE_NULL:
-            raise InvalidRequest(f"{name} must not be null.", param=name)
+        if given[name] is None and not is_new:
+            if name not in LIFTED:
+                raise InvalidRequest(f"{name} must not be null.", param=name)
+            given[name] = LIFTED[name]
     names = {f.name for f in fields(KeyRights)}
     rights = {name: value for name, value in given.items() if name in names and (value is not None or not is_new)}
     if "scopes" in rights:

@@ -25,6 +25,8 @@ class KeyOption:
     help: str
     is_repeatable: bool = False
     is_time: bool = False
+    lifted: Any = None  # what `none` sets
+    no_none: str | None = None  # why there is no `none`
 
     @property
     def name(self) -> str:
@@ -36,20 +38,39 @@ class KeyOption:
         Raises:
             ConfigError: the text can't be read.
         """
+        items = tuple(given) if self.is_repeatable else (given,)
+        if any(item.strip().lower() == NONE for item in items):
+            return self._read_none(len(items))
         if self.is_repeatable:
-            items = tuple(item for item in given if item.lower() != NONE)
             return frozenset(items) if self.right == "scopes" else items
-        if given.strip().lower() == NONE and self.right != "priority":
-            return None
         try:
             return parse_time(given, time.time()) if self.is_time else _whole(given)
         except ValueError as error:
             raise ConfigError(f"{self.flag} must be {error}, not {given[:64]!r}.") from None
 
+    def _read_none(self, num_items: int) -> Any:
+        if self.no_none is not None:
+            raise ConfigError(f"{self.flag} can't be none: {self.no_none}.")
+        if num_items > 1:
+            raise ConfigError(f"{self.flag} none stands alone.")
+        return self.lifted
+
 
 TABLE = (
-    KeyOption("--scope", "scopes", "completions, chat, tokenize or metrics (repeatable)", is_repeatable=True),
-    KeyOption("--model", "models", "Model that it may use, by name or glob (repeatable)", is_repeatable=True),
+    KeyOption(
+        "--scope",
+        "scopes",
+        "completions, chat, tokenize or metrics (repeatable)",
+        is_repeatable=True,
+        no_none="a key that is for nothing can be disabled or revoked",
+    ),
+    KeyOption(
+        "--model",
+        "models",
+        "Model that it may use, by name or glob (repeatable)",
+        is_repeatable=True,
+        no_none="'*' is every model",
+    ),
     KeyOption("--requests-per-minute", "requests_per_minute", "Requests that may start in a minute"),
     KeyOption("--tokens-per-minute", "tokens_per_minute", "Prompt and completion tokens a minute"),
     KeyOption("--concurrent", "concurrent", "Requests at once"),
@@ -58,10 +79,12 @@ TABLE = (
     KeyOption("--token-budget-per-month", "token_budget_per_month", "Tokens a month, UTC"),
     KeyOption("--max-tokens", "max_tokens", "The highest max_tokens of a request"),
     KeyOption("--max-n", "max_n", "The highest n and best_of of a request"),
-    KeyOption("--priority", "priority", "The most urgent priority, and the default; lower comes first"),
+    KeyOption("--priority", "priority", "The most urgent priority, and the default; lower comes first", lifted=0),
     KeyOption("--expires", "expires_at", "Date, time or duration: 2027-01-31, 2027-01-31T12:00Z, 90d", is_time=True),
     KeyOption("--not-before", "not_before", "When it begins to open, written the same way", is_time=True),
-    KeyOption("--allow-ip", "allow_ips", "Address or network that it opens from (repeatable)", is_repeatable=True),
+    KeyOption(
+        "--allow-ip", "allow_ips", "Address or network that it opens from (repeatable)", is_repeatable=True, lifted=()
+    ),
 )
 FLAGS = {option.right: option.flag for option in TABLE}
 

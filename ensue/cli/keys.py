@@ -68,13 +68,16 @@ def update(
     disable: Annotated[
         bool | None, typer.Option("--disable/--enable", help="Stop it for a while; let it go on.")
     ] = None,
+    no_admin: Annotated[bool, typer.Option("--no-admin", help="Take the scope admin away, for ever.")] = False,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
     **given: Any,
 ) -> None:
-    """Change what is given; `none` lifts a limit."""
+    """Change what is given; `none` lifts a limit, a time, the addresses. An admin key stays one but for --no-admin."""
     asked = {"name": name, "owner": owner, "disabled": disable, "rights": rights_of(given)}
+    if no_admin:
+        asked["drops_admin"] = True
     if not any(value not in (None, {}) for value in asked.values()):
         raise ConfigError("There is nothing to change: give one of the options of `ensue keys update --help`.")
     from ensue.cli import key_acts

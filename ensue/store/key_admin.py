@@ -47,15 +47,34 @@ class KeyChanges:
     owner: str | None = None
     disabled: bool | None = None
     rights: Mapping[str, Any] = field(default_factory=dict)  # of KeyRights' fields; a limit that is None is lifted
+    drops_admin: bool = False  # else an admin key stays one, whatever its other scopes become
 
     def of(self, key: ApiKey) -> ApiKey:
         """The key with the changes.
 
         Raises:
-            InvalidRequest: values that no key can have.
+            InvalidRequest: values that no key can have, or that this one can't get.
         """
+        if key.revoked_at is not None and (self.rights or self.drops_admin or self.disabled is not None):
+            raise InvalidRequest("This API key has been revoked, and that is for ever: make another one.")
         labels = {name: getattr(self, name) for name in _LABELS if getattr(self, name) is not None}
-        return replace(key, rights=replace(key.rights, **self.rights), **labels)
+        rights = {**self.rights, "scopes": self._scopes_of(key)}
+        return replace(key, rights=replace(key.rights, **rights), **labels)
+
+    def _scopes_of(self, key: ApiKey) -> frozenset[str]:
+        asked = frozenset(self.rights.get("scopes", key.rights.scopes))
+        is_admin = ADMIN in key.rights.scopes
+        if self.drops_admin and not is_admin:
+            raise InvalidRequest("This API key does not have the scope admin.")
+        if self.drops_admin and ADMIN in self.rights.get("scopes", ()):
+            raise InvalidRequest("The scope admin can't be given and taken at once.", param="scopes")
+        if ADMIN in asked and not is_admin:
+            raise InvalidRequest("A key does not become an admin key: make one.", param="scopes")
+        if self.drops_admin:
+            return _some(asked - {ADMIN})
+        if is_admin:
+            return asked | {ADMIN}
+        return _some(asked) if "scopes" in self.rights else asked
 
 
 class KeyAdmin:
@@ -75,6 +94,7 @@ class KeyAdmin:
         """Make a key within the actor's rights; the second value is its token."""
         self._refuse_the_past(asked)
         rights = _within(KeyRights(**asked.rights), actor)
+        _some(rights.scopes)
         return self._keys.create(
             "key" if asked.name is None else asked.name,
             rights,
@@ -91,8 +111,6 @@ class KeyAdmin:
         def change(key: ApiKey) -> ApiKey:
             _check_may_manage(actor, key)
             changed = asked.of(key)
-            if ADMIN in changed.rights.scopes and ADMIN not in key.rights.scopes:
-                raise InvalidRequest("A key does not become an admin key: make one.", param="scopes")
             changed = replace(changed, rights=_within(changed.rights, actor))
             self._write("key.updated", actor, key, _differences(key, changed))
             return changed
@@ -131,6 +149,12 @@ class KeyAdmin:
                 raise
             log.error("an act on a key could not be written down", reason=error.message)  # with a path: not for clients
             raise Overloaded("The audit log cannot be written: nothing was changed.", retry_after_s=10) from error
+
+
+def _some(scopes: frozenset[str]) -> frozenset[str]:
+    if not scopes:
+        raise InvalidRequest("A key must have at least one scope.", param="scopes")
+    return scopes
 
 
 def _within(rights: KeyRights, actor: Actor) -> KeyRights:

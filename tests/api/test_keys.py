@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ensue.config import ServerConfig
-from ensue.rights import SCOPES, KeyRights
+from ensue.rights import LIMITS, SCOPES, TIMES, KeyRights
 from ensue.store.audit import AuditLog
 from ensue.store.keys import KeyStore
 from tests.api.conftest import Api, Json, MakeApi
@@ -205,10 +205,25 @@ async def test_unknown_fields_are_refused_also_where_others_only_warn(make_api: 
     assert (await admin.call("POST", body={"max_token": 1}, status=400))["code"] == "unknown_parameter"
 
 
-@pytest.mark.parametrize("name", ["name", "owner", "disabled", "scopes", "models", "priority", "allow_ips"])
+@pytest.mark.parametrize("name", ["name", "owner", "disabled", "scopes", "models"])
 async def test_what_every_key_has_is_not_null(admin: Admin, keys: KeyStore, name: str) -> None:
     target = keys.create("target")[0]
     assert (await admin.call("PATCH", f"/{target.id}", {name: None}, 400))["param"] == name
+
+
+async def test_null_lifts_whatever_is_a_limit(admin: Admin, keys: KeyStore) -> None:
+    rights = KeyRights(**dict.fromkeys(LIMITS, 3), priority=4, not_before=1, expires_at=2**40, allow_ips=("::1",))
+    key, _ = keys.create("target", rights)
+    await admin.call("PATCH", f"/{key.id}", dict.fromkeys((*LIMITS, *TIMES, "priority", "allow_ips")))
+    assert keys.get(key.id).rights == KeyRights()
+
+
+async def test_a_revoked_key_can_be_renamed_and_nothing_else(admin: Admin, keys: KeyStore) -> None:
+    key, _ = keys.create("target")
+    await admin.call("DELETE", f"/{key.id}")
+    for body in ({"disabled": False}, {"max_n": None}):
+        assert "revoked" in (await admin.call("PATCH", f"/{key.id}", body, 400))["message"]
+    assert (await admin.call("PATCH", f"/{key.id}", {"name": "old"}))["name"] == "old"
 
 
 async def test_a_change_is_of_the_given_fields_alone(admin: Admin, keys: KeyStore) -> None:

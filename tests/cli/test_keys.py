@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ensue.cli.app import app
-from ensue.cli.key_options import TABLE
+from ensue.cli.key_options import TABLE, KeyOption
 from ensue.errors import EnsueError
 from ensue.rights import KeyRights
 from ensue.store.audit import AuditLog
@@ -92,6 +92,31 @@ def test_a_key_is_changed_disabled_and_enabled(as_json: Callable[..., Any]) -> N
     assert as_json("show", "crew")["models"] == ["x"]
 
 
+def test_an_admin_key_stays_one_until_no_admin_is_said(as_json: Callable[..., Any]) -> None:
+    as_json("create", "--name", "boss", "--admin")
+    assert as_json("update", "boss", "--scope", "chat")["scopes"] == ["admin", "chat"]
+    assert as_json("update", "boss", "--max-n", "2")["scopes"] == ["admin", "chat"]
+    assert as_json("update", "boss", "--scope", "chat", "--scope", "metrics", "--no-admin")["scopes"] == [
+        "chat",
+        "metrics",
+    ]
+
+
+@pytest.mark.parametrize("option", [option for option in TABLE if option.no_none is None], ids=lambda one: one.right)
+def test_none_lifts_what_was_set(as_json: Callable[..., Any], option: KeyOption) -> None:
+    value = "2099-01-31" if option.is_time else "10.0.0.0/8" if option.is_repeatable else "3"
+    unlimited = as_json("create", "--name", "team")
+    limited = as_json("update", "team", option.flag, value)
+    assert limited[option.right] != unlimited[option.right]
+    assert as_json("update", "team", option.flag, "none")[option.right] == unlimited[option.right]
+
+
+def test_the_name_of_a_revoked_key_can_be_freed(as_json: Callable[..., Any]) -> None:
+    as_json("create", "--name", "team")
+    as_json("revoke", "team")
+    assert as_json("update", "team", "--name", "old team")["state"] == "revoked"
+
+
 def test_a_key_is_rotated_and_revoked(as_json: Callable[..., Any]) -> None:
     made = as_json("create", "--name", "team")
     rotated = as_json("rotate", "team", "--overlap", "2h")
@@ -143,12 +168,22 @@ def test_acts_are_written_down_with_who_did_them(keys: Run, tmp_path: Path) -> N
         (["update", "one", "--scope", "admin"], "does not become an admin key"),
         (["rotate", "one", "--overlap", "long"], "--overlap must be a duration"),
         (["rotate", "gone"], "has been revoked"),
+        (["update", "gone", "--enable"], "has been revoked"),
+        (["update", "gone", "--max-n", "2"], "has been revoked"),
+        (["update", "one", "--no-admin"], "does not have the scope admin"),
+        (["update", "boss", "--no-admin", "--scope", "admin"], "--scope: The scope admin can't be given and taken"),
+        (["update", "only", "--no-admin"], "--scope: A key must have at least one scope."),
+        (["update", "one", "--scope", "none"], "--scope can't be none: a key that is for nothing"),
+        (["update", "one", "--model", "none"], "--model can't be none: '*' is every model."),
+        (["update", "one", "--allow-ip", "::1", "--allow-ip", "none"], "--allow-ip none stands alone."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_mistake_is_a_sentence_and_changes_nothing(keys: Run, arguments: list[str], sentence: str) -> None:
     for name in ("twin", "twin", "one", "gone"):
         keys("create", "--name", name)
+    keys("create", "--name", "boss", "--admin")
+    keys("create", "--name", "only", "--admin", "--scope", "admin")
     keys("revoke", "gone")
     before = keys("list", "--json")
     with pytest.raises(EnsueError) as caught:

@@ -11,7 +11,7 @@ import msgspec
 from ensue.api.bodies import BODIES, Body, TokenizeBody
 from ensue.api.bounds import Bound, bounds
 from ensue.api.fields import Schema, or_null
-from ensue.api.key_bodies import BOUNDS, MAY_BE_NULL, KeyBody, RotateBody
+from ensue.api.key_bodies import BOUNDS, LIFTED, KeyBody, RotateBody
 from ensue.api.names import Policy
 from ensue.config import LimitsConfig
 
@@ -74,7 +74,7 @@ def _has(name: str, body: type[Body]) -> Schema:
 def _changes(key: Schema) -> Schema:
     """Of a key that is there, null lifts a limit; what every key has can't be lifted."""
     properties = {
-        name: schema if name in MAY_BE_NULL else schema | {"type": schema["type"][0]}
+        name: schema if name in LIFTED else schema | {"type": schema["type"][0]}
         for name, schema in key["properties"].items()
     }
     return key | {"properties": properties, "description": "The fields to change; null lifts a limit"}
