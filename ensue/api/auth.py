@@ -58,7 +58,7 @@ class TokenAuthenticator(Protocol):
 
 
 def _is_jwt(token: str) -> bool:
-    """Three parts; an API key has no dots."""
+    """Three parts; keys that are made here have no dots, those that were supplied may have some."""
     return token.count(".") == 2
 
 
@@ -103,12 +103,16 @@ class Gate:
         if not policy.needs_key:
             return None
         token = _bearer_token(headers)
-        source = self._keys if self._tokens is None or not _is_jwt(token) else self._tokens
-        key = await self._authenticate(source, token, address)
+        key = await self._authenticate(self._source_of(token, self._keys), token, address)
         key.rights.check_address(address)
         if policy.scope is not None:
             key.rights.check_scope(policy.scope)
         return key
+
+    def _source_of(self, token: str, keys: KeyStore) -> TokenAuthenticator:
+        if self._tokens is None or not _is_jwt(token) or keys.is_supplied(token):
+            return keys
+        return self._tokens
 
     async def _authenticate(self, source: TokenAuthenticator, token: str, address: str | None) -> ApiKey:
         async with self._slow_lane if self._guesses.is_slowed(address) else nullcontext():

@@ -194,6 +194,10 @@ class KeyStore:
 
     # ---- the server's side: nothing blocks
 
+    def is_supplied(self, token: str) -> bool:
+        """Whether it is one of `add_secret`, whatever it looks like."""
+        return digest_of(token) in self._supplied
+
     async def authenticate(self, token: str) -> ApiKey:
         """The key that a token belongs to, looked up off the event loop and remembered for `CACHE_S`.
 

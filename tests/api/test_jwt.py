@@ -379,3 +379,7 @@ async def test_server_takes_tokens_and_keys(
         assert await status(signed(), "/tokenize") == 403
         assert await status(changed()) == 401
         assert await status(keys.create("k")[1]) == 200
+        supplied = "mounted.secret.with-two-dots"
+        assert await status(supplied) == 401
+        keys.add_secret(supplied, "file")
+        assert await status(supplied) == 200
