@@ -212,7 +212,8 @@ async def test_what_every_key_has_is_not_null(admin: Admin, keys: KeyStore, name
 
 
 async def test_null_lifts_whatever_is_a_limit(admin: Admin, keys: KeyStore) -> None:
-    rights = KeyRights(**dict.fromkeys(LIMITS, 3), priority=4, not_before=1, expires_at=2**40, allow_ips=("::1",))
+    limits: dict[str, Any] = dict.fromkeys(LIMITS, 3)
+    rights = KeyRights(**limits, priority=4, not_before=1, expires_at=2**40, allow_ips=("::1",))
     key, _ = keys.create("target", rights)
     await admin.call("PATCH", f"/{key.id}", dict.fromkeys((*LIMITS, *TIMES, "priority", "allow_ips")))
     assert keys.get(key.id).rights == KeyRights()
