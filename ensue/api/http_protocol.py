@@ -22,6 +22,7 @@ from ensue.api.context import OPENAI_VERSION
 from ensue.api.protocol import ErrorDetail, ErrorObject
 from ensue.config import LimitsConfig
 
+MAX_WAITING = 32  # requests of one connection that were sent before those ahead of them had been answered
 STALL_AFTER_S = 30.0  # a client that takes nothing for this long, its buffer full, is given up
 
 
@@ -31,6 +32,10 @@ class _HeadersTooLargeError(Exception):
 
 class _UnservedError(Exception):
     """Ends parsing: a transfer coding that is not served, or a tunnel."""
+
+
+class _TooManyWaitingError(Exception):
+    """Ends parsing: requests that wait in line are held in memory."""
 
 
 class _Phase(Enum):
@@ -71,7 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
         self._phase = _Phase.IDLE
-        self._num_unseen_bytes = 0  # received since the last request's body, headers not complete yet
+        self._num_unseen_bytes = 0  # received since headers were complete or a piece of the body came
         self._num_header_bytes = 0  # of complete header fields
         self._is_refused = False
         self._receive_timer: asyncio.TimerHandle | None = None
@@ -104,11 +109,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             return
-        if self._phase is not _Phase.BODY:
-            self._num_unseen_bytes += len(data)  # the parser keeps a field to itself until it is complete
+        self._num_unseen_bytes += len(data)  # the parser keeps a field to itself until it is complete
         self._unset_keepalive_if_required()
         self._parse(data)
-        if self._phase is not _Phase.BODY and self._num_unseen_bytes > self._limits.max_header_bytes:
+        if self._num_unseen_bytes > self._limits.max_header_bytes:
             self._refuse(431, *self._too_large())
         self._bound_idleness()
 
@@ -156,9 +160,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._phase = _Phase.BODY
         self._num_unseen_bytes = 0
         super().on_headers_complete()
+        if len(self.pipeline) > MAX_WAITING:
+            raise _TooManyWaitingError
         if self.cycle is not None:
             chunks.offer(self.cycle)
         self._await_receipt(self._limits.body_timeout_s)
+
+    def on_body(self, body: bytes) -> None:
+        self._num_unseen_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -234,4 +244,6 @@ class BoundedProtocol(HttpToolsProtocol):
         """Whether a response written now would stand where this request's belongs."""
         if self.cycle is None:
             return True
+        if self.pipeline:  # others stand in line before it
+            return False
         return not self.cycle.response_started if self._phase is _Phase.BODY else self.cycle.response_complete

@@ -71,6 +71,20 @@ async def test_a_header_without_end_is_refused_while_it_arrives(served: ServeApp
     assert_refused(answer, 431, "headers_too_large")
 
 
+@pytest.mark.parametrize("endless", [b"0\r\na: ", b"0\r\n", b"2;a=", b"0"])
+async def test_what_has_no_end_between_and_behind_chunks_is_refused(
+    served: ServeApp, says: Says, endless: bytes
+) -> None:
+    head = request({}).partition(b"content-length")[0] + b"transfer-encoding: chunked\r\nexpect: 100-continue\r\n\r\n"
+    async with served(says("a")) as url:
+        reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+        writer.write(head)
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.writelines((endless, b"0" * 17_000))
+        assert_refused(await asyncio.wait_for(reader.read(), 30), 431, "headers_too_large")
+        writer.close()
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -125,6 +139,20 @@ async def test_pipelined_requests_are_answered_in_order(served: ServeApp, says: 
         answer = await exchange(url, request({}) + request({"n": 0}, "connection: close"))
     assert answer.count(b"HTTP/1.1") == 2
     assert answer.index(b"200 OK") < answer.index(b"400 Bad Request")
+
+
+async def test_requests_that_wait_in_line_are_bounded(served: ServeApp, says: Says) -> None:
+    engine = says("a")
+    async with served(engine) as url:
+        assert await exchange(url, request({}) * (http_protocol.MAX_WAITING + 2)) == b""
+        allowed = request({}) * http_protocol.MAX_WAITING + request({}, "connection: close")
+        assert (await exchange(url, allowed)).count(b"HTTP/1.1 200") == http_protocol.MAX_WAITING + 1
+
+
+async def test_a_refusal_does_not_stand_before_the_answer_of_an_earlier_request(served: ServeApp, says: Says) -> None:
+    bad = b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nnonsense"
+    async with served(says("a")) as url:
+        assert await exchange(url, request({}) + bad) == b""
 
 
 async def test_every_event_is_one_chunk(served: ServeApp, says: Says) -> None:
