@@ -80,6 +80,7 @@ class ServerConfig:
         None, "Seconds of silence after which a stream sends a comment, also before its first event", low=0.1
     )
     drain_s: float = setting(30.0, "Seconds that running requests get at a shutdown", low=0)
+    core_dumps: bool = setting(False, "Let crashes write core dumps: they hold keys and prompts of running requests")
 
 
 @dataclass(frozen=True, slots=True)

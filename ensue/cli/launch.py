@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from ensue import core_dumps
 from ensue.child import ModelSource, ProcessSettings
 from ensue.cli.address import bind
 from ensue.cli.startup import StartupPrinter
@@ -39,6 +40,8 @@ def run_server(config: Config) -> int:
     listener = bind(config.server.host, config.server.port)
     printer = StartupPrinter(config, listener.getsockname()[:2], started_at)
     source = find_model(config, printer.on_download)
+    if not config.server.core_dumps:
+        core_dumps.forbid()
     runtime = Path(tempfile.mkdtemp(prefix="ensue-"))  # mode 0700
     try:
         return asyncio.run(_supervise(config, source, runtime, listener, printer))

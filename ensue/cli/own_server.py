@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+from ensue import core_dumps
 from ensue.child import Event
 from ensue.cli.address import bind
 from ensue.cli.launch import child_specs, find_model
@@ -26,6 +27,7 @@ async def own_server(config: Config) -> AsyncIterator[str]:
         EnsueError: it ended before it was ready.
     """
     source = find_model(config, lambda _name, _fraction: None)  # first: it may raise, and then nothing is left behind
+    core_dumps.forbid()
     listener, runtime = bind("127.0.0.1", 0), Path(tempfile.mkdtemp(prefix="ensue-"))
     server = replace(
         config.server,

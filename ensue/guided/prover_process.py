@@ -17,6 +17,7 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ensue import core_dumps
 from ensue.errors import InvalidGrammar
 from ensue.guided.backend import PROVER
 from ensue.guided.backends import Backends
@@ -33,7 +34,7 @@ Inbox = queue.SimpleQueue[Any]
 def main(cpu_s: float, memory_bytes: int, nesting: int) -> None:
     """Answer until the asker is gone."""
     os.nice(NICENESS)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    core_dumps.forbid()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no answer
     inbox: Inbox = queue.SimpleQueue()

@@ -30,6 +30,7 @@ LEVELS: dict[str, int] = {
             "urls",
             "outputs",
             "child",
+            "core_dumps",
             "hosts",
             "model_folder",
             "tools",
