@@ -31,6 +31,9 @@ _PLACE = re.compile(r"^(?:at )?(\d+)\((\d+)\): ", re.MULTILINE)
 _TOO_LARGE = re.compile(
     "schema too large|stack level exceeded|DNF too large|configuration .* too big|grammar.symbols.len"
 )
+# A schema that grows more than so many fold, beyond so many bytes, has more alternatives than the library takes: of
+# thousands of published ones, none that it took whole grew more than half as much.
+_MAX_GROWTH, _MIN_GROWN_BYTES = 8, 64 * 2**10
 _QUOTED = re.compile(r"""(["'/`]).*?\1""", re.DOTALL)
 
 
@@ -48,6 +51,7 @@ class LlguidanceBackend:
             max_lexer_states=strictness.max_lexer_states,
             verbose_errors=False,
         )
+        self._fresh: dict[str, LLMatcher] = {}  # of what was compiled last, for the load that follows
 
     def compile(self, constraint: Constraint) -> CompiledGrammar:
         if constraint.whitespace_pattern is not None:
@@ -61,15 +65,17 @@ class LlguidanceBackend:
     def _checked(self, constraint: Constraint) -> str:
         """The source, with fewer alternatives where all of them are too many for the library."""
         source = self._source_of(constraint, is_frugal=False)
-        matcher = self._start(source)
-        if _TOO_LARGE.search(matcher.get_error()):
+        matcher = None if _has_outgrown(source, constraint) else self._start(source)
+        if matcher is None or _TOO_LARGE.search(matcher.get_error()):
             source = self._source_of(constraint, is_frugal=True)
             matcher = self._start(source)
         _check(matcher, has_places=constraint.kind == "grammar" and "::=" not in constraint.text)
+        self._fresh = {source: matcher}
         return source
 
     def load(self, grammar: CompiledGrammar) -> LlguidanceMatcher:
-        return LlguidanceMatcher(self._match(grammar.payload.decode()), self._vocabulary)
+        source = grammar.payload.decode()
+        return LlguidanceMatcher(self._fresh.pop(source, None) or self._match(source), self._vocabulary)
 
     def _source_of(self, constraint: Constraint, *, is_frugal: bool) -> str:
         if constraint.kind == "tools":
@@ -96,6 +102,10 @@ class LlguidanceBackend:
         other.compute_bitmask()
         if not other.is_error() or other.is_accepting():
             raise InvalidGrammar("A white space pattern may match nothing but spaces, tabs and line ends.")
+
+
+def _has_outgrown(source: str, constraint: Constraint) -> bool:
+    return len(source) > max(_MIN_GROWN_BYTES, _MAX_GROWTH * len(constraint.text))
 
 
 class LlguidanceMatcher:
