@@ -15,6 +15,8 @@ _WORD = r"\p{Alphabetic}\p{M}\p{N}\p{Pc}\p{Join_Control}"
 _SPACE = r"\p{White_Space}\x1c-\x1f\x{feff}"
 _NARROW = {"d": "0-9", "w": "A-Za-z0-9_", "s": r" \t\n\r\x0b\x0c"}  # all readers agree that these are in
 _WIDE = {"d": r"\p{Nd}", "w": _WORD, "s": _SPACE}  # some reader takes these to be in
+_NOT_ASCII = r"\x{80}-\x{10ffff}"
+_WIDEST = {"d": "0-9" + _NOT_ASCII, "w": "0-9A-Za-z_" + _NOT_ASCII, "s": r" \t\n\r\x0b\x0c\x1c-\x1f" + _NOT_ASCII}
 _ANY = r"[^\n\r\x{2028}\x{2029}]"
 _ANY_WIDE = r"[^\n]"
 _CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "0": 0}
@@ -40,13 +42,25 @@ def to_rust(pattern: str, *, is_wide: bool = False) -> str:
     Raises:
         InvalidGrammar: look-around, back-references and escapes that nobody knows.
     """
-    return _Translation(pattern, is_wide=is_wide).run()
+    return _Translation(pattern, _WIDE if is_wide else None).run()
+
+
+def to_widest(pattern: str) -> str:
+    """Match all that any reader matches; classes hold all that is not ASCII, so that no table of Unicode is needed.
+
+    Raises:
+        InvalidGrammar: as `to_rust`, and properties of Unicode.
+    """
+    if "\\p" in pattern or "\\P" in pattern:
+        raise InvalidGrammar("Readers disagree on properties of Unicode.")
+    return _Translation(pattern, _WIDEST).run()
 
 
 class _Translation:
-    def __init__(self, pattern: str, *, is_wide: bool) -> None:
+    def __init__(self, pattern: str, wide: dict[str, str] | None) -> None:
         self._pattern = pattern
-        self._is_wide = is_wide
+        self._is_wide = wide is not None
+        self._wide = wide or _WIDE
         self._at = 0
 
     def run(self) -> str:
@@ -125,7 +139,7 @@ class _Translation:
             return _Atom(None, "\\" + found[0])
         character = self._take()
         if character.lower() in _NARROW:
-            return _Atom(None, _class_of(character, is_wide))
+            return _Atom(None, self._class_of(character, is_wide=is_wide))
         if character in _CONTROLS:
             return _Atom(_CONTROLS[character])
         if character == "c" and self._pattern[self._at : self._at + 1].isalpha():
@@ -138,12 +152,11 @@ class _Translation:
             raise InvalidGrammar("The pattern has an escape that is not known.")
         return _Atom(ord(character))
 
-
-def _class_of(letter: str, is_wide: bool) -> str:
-    """The inside of a class for one of dDwWsS."""
-    if letter.islower():
-        return (_WIDE if is_wide else _NARROW)[letter]
-    return f"[^{(_NARROW if is_wide else _WIDE)[letter.lower()]}]"
+    def _class_of(self, letter: str, *, is_wide: bool) -> str:
+        """The inside of a class for one of dDwWsS."""
+        if letter.islower():
+            return (self._wide if is_wide else _NARROW)[letter]
+        return f"[^{(_NARROW if is_wide else self._wide)[letter.lower()]}]"
 
 
 def _scalar(code: int) -> int:

@@ -75,7 +75,8 @@ class LlguidanceBackend:
 
     def load(self, grammar: CompiledGrammar) -> LlguidanceMatcher:
         source = grammar.payload.decode()
-        return LlguidanceMatcher(self._fresh.pop(source, None) or self._match(source), self._vocabulary)
+        matcher = self._fresh.pop(source) if source in self._fresh else self._match(source)
+        return LlguidanceMatcher(matcher, self._vocabulary)
 
     def _source_of(self, constraint: Constraint, *, is_frugal: bool) -> str:
         if constraint.kind == "tools":

@@ -9,6 +9,7 @@ import re
 
 from ensue.errors import InvalidGrammar
 from ensue.guided.ecma_regex import to_rust
+from ensue.guided.pattern_denial import avoiding_matches
 from ensue.guided.regex import avoiding, escape
 
 _LITERAL = r"(?:[A-Za-z0-9_ @/:,;<>=!#%&'\"~`-]|\\[^A-Za-z0-9])"
@@ -33,7 +34,7 @@ def to_rusts(pattern: str) -> list[str]:
         body = pattern[4 : end - 1]
         if pattern[end : end + 1] in ("*", "+", "?", "{"):
             return [_refused()]
-        found.append(to_rust(f"^(?:{body})") if pattern.startswith("^(?=") else f"^{beside(body)}$")
+        found.append(to_rust(f"^(?:{body})") if pattern.startswith("^(?=") else f"^{_beside_or_less(body)}$")
         pattern = "^" + pattern[end:]
     if not _has_alternatives(pattern):
         pattern, edges = _without_boundaries(pattern)
@@ -106,16 +107,24 @@ def beside(body: str) -> str:
 
 
 def denied_pattern(pattern: str) -> str:
-    """A regex for whole texts in which a pattern matches nowhere.
+    """A regex for whole texts in which a pattern matches nowhere; where that can't be said of all of them, of some.
 
     Raises:
-        InvalidGrammar: the pattern is none of the forms that can be turned round.
+        InvalidGrammar: the pattern can't be read, or no such text can be told.
     """
     if pattern.startswith("^") and not _has_alternatives(pattern):
-        return beside(pattern[1:])
-    if re.fullmatch(f"{_LITERAL}+", pattern):
-        return _without(_unescaped(pattern))
-    return _refused()
+        return _beside_or_less(pattern[1:])
+    if re.fullmatch(f"{_LITERAL}+", pattern) and len(set(word := _unescaped(pattern))) == 1:
+        return _without(word)
+    return avoiding_matches(pattern)
+
+
+def _beside_or_less(body: str) -> str:
+    """As `beside`, or fewer texts."""
+    try:
+        return beside(body)
+    except InvalidGrammar:
+        return avoiding_matches(f"^(?:{body})")
 
 
 def _without(word: str) -> str:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from ensue.errors import InvalidGrammar
 from ensue.guided.formats import PATTERNS
-from ensue.guided.regex import escape
+from ensue.guided.look_ahead import denied_pattern
+from ensue.guided.pattern import NOTHING, within
+from ensue.guided.regex import avoiding, escape
+from ensue.guided.render import as_regex
+from ensue.guided.rust_regex import anywhere
+from ensue.guided.schema_fits import matches
 from ensue.guided.schema_part import Part, Path, count_of, object_of, refuse
 from ensue.guided.schema_scalars import pattern_of
 
-_REFUSAL = "propertyNames can be enforced only with one of pattern, enum, const, format, lengths, or anyOf of these."
+_REFUSAL = (
+    "propertyNames can be enforced only with one of pattern, enum, const, format, not, lengths, or anyOf of these, or "
+    "with a pattern beside lengths."
+)
+_ON_NAMES = ("type", "pattern", "format", "minLength", "maxLength", "enum", "const", "not")
+_COMBINING = ("allOf", "anyOf", "oneOf", "if", "$dynamicRef", "$recursiveRef")
 
 
 def lower_property_names(part: Part, value: Any, path: Path) -> None:
@@ -25,7 +35,7 @@ def lower_property_names(part: Part, value: Any, path: Path) -> None:
     if "unevaluatedProperties" not in part.node:  # what is said of other properties is said with their names
         part.replaced.add("additionalProperties")
     listed = object_of(part.node.get("properties", {}), (*part.path, "properties"))
-    names = {name: value is not False and _fits(part, value, name, path) for name in listed}
+    names = {name: pattern is not None and _fits(pattern, name) for name in listed}
     others = part.child(part.node.get("additionalProperties", True), (*part.path, "additionalProperties"))
     if value is False or others is False:
         part.others.append({"properties": names, "additionalProperties": False})
@@ -39,7 +49,7 @@ def lower_property_names(part: Part, value: Any, path: Path) -> None:
 def _pattern(part: Part, node: Any, path: Path) -> str | None:
     """In Rust's syntax; None where every name fits."""
     node = _resolved(part, node, path)
-    said = {k: v for k, v in node.items() if k in part.lowering.keywords and (k, v) != ("type", "string")}
+    said = {k: v for k, v in node.items() if k in (*_ON_NAMES, *_COMBINING) and (k, v) != ("type", "string")}
     if "format" in said and said["format"] not in PATTERNS:
         said.pop("format")
     match said:
@@ -56,10 +66,12 @@ def _pattern(part: Part, node: Any, path: Path) -> str | None:
         case {"anyOf": list(nodes)} if len(said) == 1 and nodes:
             patterns = [_pattern(part, inner, (*path, "anyOf", i)) for i, inner in enumerate(nodes)]
             return None if None in patterns else "|".join(f"(?:{pattern})" for pattern in patterns)
-        case _ if said.keys() <= {"minLength", "maxLength"}:
-            least = count_of(said.get("minLength", 0), (*path, "minLength"))
-            most = count_of(said["maxLength"], (*path, "maxLength")) if "maxLength" in said else ""
-            return f"^(?s:.){{{least},{most}}}$"
+        case {"not": {"pattern": pattern, **others}} if len(said) == 1 and others in ({}, {"type": "string"}):
+            return f"^{_denied(pattern, (*path, 'not'))}$"
+        case {"not": {"enum": list(names), **others}} if len(said) == 1 and others in ({}, {"type": "string"}):
+            return f"^{avoiding(name for name in names if isinstance(name, str))}$"
+        case _ if said.keys() <= {"minLength", "maxLength", "pattern"}:
+            return _counted(said, path)
     raise refuse(path, _REFUSAL)
 
 
@@ -70,19 +82,30 @@ def _words(names: list[Any], path: Path) -> str:
     return f"^(?:{'|'.join(map(escape, words))})$"
 
 
-def _fits(part: Part, node: Any, name: str, path: Path) -> bool:
-    """Whether a name is sure to fit, whoever reads the pattern."""
-    node = _resolved(part, node, path)
-    if not name.isascii() or "format" in node:
-        return False
-    if "anyOf" in node:
-        return any(_fits(part, inner, name, path) for inner in node["anyOf"])
-    if not node.get("minLength", 0) <= len(name) <= node.get("maxLength", len(name)):
-        return False
-    words = [node["const"]] if "const" in node else node.get("enum", [name])
+def _counted(said: dict[str, Any], path: Path) -> str:
+    """Of so many characters, and where there is a pattern, matching it."""
+    least = count_of(said.get("minLength", 0), (*path, "minLength"))
+    most = count_of(said["maxLength"], (*path, "maxLength")) if "maxLength" in said else None
+    if "pattern" not in said:
+        return f"^(?s:.){{{least},{'' if most is None else most}}}$"
+    found = within(anywhere(pattern_of(said["pattern"], (*path, "pattern"))), least, most)
+    if found is None or found == NOTHING:
+        raise refuse(path, _REFUSAL)
+    return f"^{as_regex(found)}$"
+
+
+def _denied(pattern: Any, path: Path) -> str:
     try:
-        return name in words and re.search(node.get("pattern", ""), name) is not None
-    except re.error:
+        return denied_pattern(str(pattern))
+    except InvalidGrammar:
+        raise refuse(path, "The denial of this pattern cannot be enforced.") from None
+
+
+def _fits(pattern: str, name: str) -> bool:
+    """Whether a name is sure to fit, whoever reads the pattern."""
+    try:
+        return matches(anywhere(pattern), name)
+    except InvalidGrammar:
         return False
 
 

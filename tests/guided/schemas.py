@@ -25,6 +25,7 @@ CONDITIONS: list[Json] = [
     {"items": {"type": "integer"}},
     {"pattern": "^a"},
     {"type": "string", "pattern": "b"},
+    {"type": "string", "pattern": r"^\w+b?-$"},
     {"properties": {"a": {"type": "string", "pattern": "^ab$"}}, "required": ["a"], "uniqueItems": True},
 ]
 

@@ -7,9 +7,9 @@ import pytest
 from ensue.errors import GenerationFailed
 from ensue.guided.backend import PROVER, Matcher
 from ensue.guided.constraint import Constraint
-from ensue.guided.llguidance import LlguidanceBackend, sentence
+from ensue.guided.llguidance import LlguidanceBackend, _source_of, sentence
 from ensue.guided.vocabulary import Vocabulary
-from tests.guided.walk import allowed, backend, vocabulary
+from tests.guided.walk import accepts, allowed, backend, vocabulary
 
 TOKENS = Vocabulary((b"a", b"b", b"ab", b"<s>", b"", b"abc", b"c"), frozenset({3}))
 
@@ -80,3 +80,21 @@ def test_characters_may_be_split_between_tokens() -> None:
 def test_a_flaw_in_the_library_is_told_as_a_constraint_that_is_too_complex() -> None:
     told = sentence("panic: assertion failed: grammar.symbols.len() < u16::MAX as usize - 10")
     assert told == "The constraint is too complex for the library that makes its masks."
+
+
+def test_what_was_compiled_can_be_loaded_again_and_again() -> None:
+    library = LlguidanceBackend(TOKENS, PROVER)
+    grammar = library.compile(Constraint("regex", "ab?"))
+    first, second = library.load(grammar), library.load(grammar)
+    first.accept(0)
+    assert (allowed(first), allowed(second)) == ([1], [0, 2])
+
+
+def test_a_schema_that_grows_many_fold_is_taken_with_fewer_alternatives() -> None:
+    names = "abcdefghijklmnopqrstuvwx"
+    all_but_one = {"type": "object", "properties": dict.fromkeys(names, True), "maxProperties": len(names) - 1}
+    constraint = Constraint.of_schema({"type": "object", "properties": dict.fromkeys(names, all_but_one)})
+    grammar = backend().compile(constraint)
+    assert len(constraint.text) < len(grammar.payload) < len(_source_of(constraint, is_frugal=False)) / 2
+    assert backend().compile(constraint) == grammar
+    assert accepts(constraint, '{"a":{"b":1}}')

@@ -7,10 +7,14 @@ import random
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ensue.errors import InvalidGrammar
 from ensue.guided.constraint import Constraint
 from ensue.guided.look_ahead import denied_pattern, to_rusts
+from ensue.guided.rust_regex import whole
+from ensue.guided.schema_fits import matches
 from tests.guided.walk import accepts, walk
 
 LOOKING = [  # what it must match, what it must not
@@ -23,6 +27,9 @@ LOOKING = [  # what it must match, what it must not
     (r"^(?!\s*$).+", ["a", " a"], [" ", ""]),
     ("^(?=.*[0-9])(?=.{2,3}$)[a-z0-9]*$", ["a1", "1ab"], ["ab", "1", "abc1"]),
     (r"^\b[a-]+\b$", ["a-a", "a"], ["-a", "a-", ""]),
+    ("^(?!a+)[ab]$", ["b"], ["a"]),
+    ("^(?!a|b$)[abc]+$", ["c", "ca"], ["a", "b", "ab"]),
+    ("^(?!.*ab)[abc]+$", ["bc"], ["ab", "cabc"]),
     ("^(?!-)(?!.*--)[a-]+$", ["a-a", "a-"], ["-a", "a--a"]),
 ]
 
@@ -35,33 +42,38 @@ def test_look_ahead_at_the_start_means_the_same_without_it(pattern: str, good: l
     assert all(re.search(pattern, text) for text in good)
 
 
-DENIED = ["^a", "^ab$", "^(a|b)", "ab$", "a", r"\.", "^[a-c]", r"^\d", "^(?:ab|b)$", "aa"]
+DENIED = [
+    *("^a", "^ab$", "^(a|b)", "ab$", "a", r"\.", "^[a-c]", r"^\d", "^(?:ab|b)$", "aa", "ab"),
+    *(r"\d+", "^a|b$", r"^a+(\[[0-9]*\])*$", r"[aA][bB]\s*\(\s*[^)\s]", r"^\w+$", "^[ab]*$", r"\.(a|b?c)$", r"^\S+a"),
+    *("(?:a|b{2,})c?", r"^$|^[a-c]\.", r"[^\x00-\x60]", r"\s"),
+]
 
 
 @pytest.mark.parametrize("pattern", DENIED)
 def test_denied_patterns_match_nowhere(pattern: str) -> None:
-    if pattern == "ab$":
-        with pytest.raises(InvalidGrammar):
-            denied_pattern(pattern)
-        return
     regex = denied_pattern(pattern)
     texts = [text for seed in range(30) if (text := walk(Constraint("regex", regex), seed, 12)) is not None]
     assert len(texts) > 5
     assert [text for text in texts if re.search(pattern, text)] == []
-    assert accepts(Constraint("regex", regex), "xx")
 
 
-REFUSED = [
-    "^(?!a+)b",
-    "(?!a)b",
-    "^(?!a)b|c",
-    "^(?!a|b$)c",
-    "^(?!ab.)x",
-    "^(?!a)*b",
-    "^(?!a",
-    r"^(?!.*ab)x",
-    r"^(?!\$-$)x",
-]
+@pytest.mark.parametrize("pattern", ["", "a*", ".?", "[", r"(a)\1", r"\p{L}"])
+def test_what_matches_everywhere_or_cannot_be_read_is_not_denied(pattern: str) -> None:
+    with pytest.raises(InvalidGrammar):
+        denied_pattern(pattern)
+
+
+NOISE = st.text(st.sampled_from("abcAB(.[]019-_ \n\r\t\x1cé٣\u2028"), max_size=6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(DENIED), NOISE)
+def test_no_text_of_a_denial_is_matched_by_the_pattern(pattern: str, text: str) -> None:
+    if matches(whole(denied_pattern(pattern)), text):
+        assert not re.search(pattern, text)
+
+
+REFUSED = ["(?!a)b", "^(?!a)b|c", "^(?!a)*b", "^(?!a", "^(?!.*)x", "^(?!a(?=b))x"]
 
 
 @pytest.mark.parametrize("pattern", REFUSED)
