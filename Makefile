@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CLIENTS := $(patsubst tests/clients/%/requirements.txt,.venv-clients/%/installed,$(wildcard tests/clients/*/requirements.txt))
-STORE_TESTS := tests/store tests/limits tests/api/test_limits.py tests/docs/test_operations.py
+STORE_TESTS := tests/store tests/limits tests/api/test_limits.py tests/api/test_guesses.py tests/docs/test_operations.py
 GUIDED := xgrammar outlines
 INSTALLED := $(VENV)/installed-$(shell echo '$(TORCH)' | tr -c 'a-zA-Z0-9.\n' '_')
 

@@ -57,6 +57,7 @@ from ensue.api.usage import ROWS_QUERY as USAGE_ROWS_QUERY
 from ensue.api.usage import UsageEndpoint
 from ensue.config import Config
 from ensue.hosts import is_loopback, refuse_open_host
+from ensue.limits.base import Counters
 from ensue.metrics import Metrics
 from ensue.served_models import ServedModels
 from ensue.service.completion import CompletionService
@@ -100,6 +101,7 @@ class Access:
     refusals: RefusalLog | None = None
     key_admin: KeyAdmin | None = None  # for /admin/keys and /admin/audit
     usage: Database | None = None  # for /admin/usage
+    wrong_keys: Counters | None = None  # where they are counted; None: here alone
 
 
 def create_app(
@@ -115,7 +117,7 @@ def create_app(
         refuse_open_host(config.server.host)
     app = Application(title="ensue", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False
-    guesses = Guesses(config.limits.max_wrong_keys_per_minute, metrics)
+    guesses = Guesses(config.limits.max_wrong_keys_per_minute, metrics, access.wrong_keys)
     gate = Gate(config.server, keys, guesses, access.refusals, access.tokens)
     if limits is not None:
         accountants = (limits, *accountants)

@@ -115,13 +115,13 @@ class Gate:
         return self._tokens
 
     async def _authenticate(self, source: TokenAuthenticator, token: str, address: str | None) -> ApiKey:
-        async with self._slow_lane if self._guesses.is_slowed(address) else nullcontext():
-            try:
+        try:
+            async with self._slow_lane if self._guesses.is_slowed(address) else nullcontext():
                 return await source.authenticate(token)
-            except AuthenticationError as error:
-                if error.code == "invalid_api_key":
-                    self._guesses.note(address)
-                raise
+        except AuthenticationError as error:
+            if error.code == "invalid_api_key":
+                await self._guesses.note(address)
+            raise
 
     def _note(self, scope: Scope, address: str | None, error: RequestError) -> None:
         if self._refusals is not None:

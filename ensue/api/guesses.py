@@ -2,63 +2,95 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import math
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from ensue.errors import RateLimited
+from ensue.errors import Overloaded, RateLimited
+from ensue.limits.base import Counters, Demand, Measure, Reading
+from ensue.limits.memory import MemoryCounters
 from ensue.metrics import Metrics
 
-MAX_ADDRESSES = 10_000  # that are remembered; those that failed longest ago are forgotten first
+MAX_SLOWED = 10_000  # networks that are remembered as slowed; those that were told longest ago are forgotten first
+NUM_COUNTS = 4096  # networks share these, so that no flood of addresses makes them grow
 IPV6_NETWORK_BITS = 64  # what one household has
 
 
 class Guesses:
-    """For each address a bucket that a wrong key takes one drop of, and that fills by so many a minute."""
+    """Counts wrong keys where limits are counted, so that all processes do it together.
 
-    def __init__(self, per_minute: int, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
-        self._size = per_minute
-        self._drops_per_s = per_minute / 60
+    What this process was told of a network it remembers: good keys wait for no count, and neither does a flood.
+    """
+
+    def __init__(
+        self,
+        per_minute: int,
+        metrics: Metrics,
+        counters: Counters | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._per_minute = per_minute
         self._metrics = metrics
+        self._own = MemoryCounters(clock)  # also while the others don't answer
+        self._counters = counters or self._own
         self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # drops left, and when that was so
+        self._slowed: OrderedDict[str, float] = OrderedDict()  # networks, and until when
 
     def is_slowed(self, address: str | None) -> bool:
-        """Whether the next wrong key from there is one too many."""
-        return self._drops(_network_of(address)) < 1
+        """Whether a wrong key from there would be one too many, as far as this process knows."""
+        return self._wait_s(_network_of(address)) > 0
 
-    def note(self, address: str | None) -> None:
+    async def note(self, address: str | None) -> None:
         """A wrong key came from there.
 
         Raises:
             RateLimited: one too many.
         """
         network = _network_of(address)
-        drops = self._drops(network)
-        self._remember(network, drops if drops < 1 else drops - 1)
-        if drops < 1:
-            self._metrics.limit_refused("wrong_keys")
-            raise RateLimited(
-                "Rate limit reached: too many incorrect API keys came from this address.",
-                retry_after_s=math.ceil((1 - drops) / self._drops_per_s),
-            )
+        wait_s = self._wait_s(network)
+        if wait_s <= 0:
+            wait_s = (await self._count(network)).wait_s
+            if wait_s <= 0:
+                return
+            self._remember(network, wait_s)
+        self._metrics.limit_refused("wrong_keys")
+        raise RateLimited(
+            "Rate limit reached: too many incorrect API keys came from this address.",
+            retry_after_s=math.ceil(wait_s),
+        )
 
     @property
-    def num_addresses(self) -> int:
-        """Addresses that are remembered."""
-        return len(self._buckets)
+    def num_slowed(self) -> int:
+        """Networks that are remembered."""
+        return len(self._slowed)
 
-    def _remember(self, network: str, drops: float) -> None:
-        self._buckets[network] = (drops, self._clock())
-        self._buckets.move_to_end(network)
-        if len(self._buckets) > MAX_ADDRESSES:
-            self._buckets.popitem(last=False)
+    async def _count(self, network: str) -> Reading:
+        name, demands = _name_of(network), [Demand(Measure.REQUESTS, 1, self._per_minute)]
+        entry_id = f"guess_{secrets.token_hex(8)}"
+        try:
+            (reading,) = await self._counters.take(name, entry_id, demands)
+        except Overloaded:
+            (reading,) = await self._own.take(name, entry_id, demands)
+        return reading
 
-    def _drops(self, network: str) -> float:
-        drops, then = self._buckets.get(network, (float(self._size), 0.0))
-        return min(self._size, drops + (self._clock() - then) * self._drops_per_s)
+    def _remember(self, network: str, wait_s: float) -> None:
+        self._slowed[network] = self._clock() + wait_s
+        self._slowed.move_to_end(network)
+        if len(self._slowed) > MAX_SLOWED:
+            self._slowed.popitem(last=False)
+
+    def _wait_s(self, network: str) -> float:
+        return self._slowed.get(network, 0.0) - self._clock()
+
+
+def _name_of(network: str) -> str:
+    """What a network is counted under, as a key is under its id."""
+    digest = hashlib.sha256(network.encode()).digest()
+    return f"wrong_keys_{int.from_bytes(digest[:8]) % NUM_COUNTS}"
 
 
 def _network_of(address: str | None) -> str:

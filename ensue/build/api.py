@@ -17,7 +17,7 @@ from ensue.api.jwks import Jwks
 from ensue.api.ledger import LedgerAccountant
 from ensue.api.server import serve
 from ensue.build.ledger import OpenLedger
-from ensue.build.limits import open_limits
+from ensue.build.limits import counters_of, open_limits
 from ensue.build.store import open_database
 from ensue.build.vocabulary import vocabulary_of
 from ensue.child import Event, EventWriter, ProcessSettings
@@ -36,7 +36,7 @@ from ensue.store.audit import AuditLog
 from ensue.store.db import Database
 from ensue.store.key_admin import KeyAdmin
 from ensue.store.keys import KeyStore
-from ensue.store.refusals import RefusalLog
+from ensue.store.refusals import PER_MINUTE, RefusalLog
 from ensue.text.chat_template import ChatTemplate
 from ensue.text.tokenizer import Tokenizer
 from ensue.text.tool_format import tool_support
@@ -66,14 +66,15 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
     )
     models = ServedModels([served_model(settings, engine, tokenizer)])
     audit = AuditLog.of(config.server.data_dir)
-    refusals = None if keys is None else RefusalLog(audit)
+    refusals = None if keys is None else RefusalLog(audit, per_minute=-(-PER_MINUTE // config.server.api_workers))
     key_admin = None if keys is None else KeyAdmin(keys, audit)
     tokens = token_keys(config.jwt)
     accountants = () if book is None else (LedgerAccountant(book.ledger),)
-    limits = None
+    limits = counters = None
     if keys is not None and database is not None and book is not None:
-        limits = open_limits(settings, database, book.ledger, metrics)
-    access = Access(keys, tokens, limits, refusals, key_admin, usage=database)
+        counters = counters_of(settings)
+        limits = open_limits(counters, database, book.ledger, metrics)
+    access = Access(keys, tokens, limits, refusals, key_admin, usage=database, wrong_keys=counters)
     app = create_app(models, metrics, config, access, accountants)
     shared = None
     if config.server.api_workers > 1:

@@ -16,16 +16,16 @@ from ensue.store.ledger import Ledger
 from ensue.store.spending import Spending
 
 
-def open_limits(settings: ProcessSettings, database: Database, ledger: Ledger, metrics: Metrics) -> KeyLimits:
-    """
-    Raises:
-        ConfigError: a Redis that can't be asked.
-    """
-    return KeyLimits(counters_of(settings), Spending(database, ledger), metrics)
+def open_limits(counters: Counters, database: Database, ledger: Ledger, metrics: Metrics) -> KeyLimits:
+    return KeyLimits(counters, Spending(database, ledger), metrics)
 
 
 def counters_of(settings: ProcessSettings) -> Counters:
-    """In Redis where the settings name one; else in files that several API processes share, or in the memory of one."""
+    """In Redis where the settings name one; else in files that several API processes share, or in the memory of one.
+
+    Raises:
+        ConfigError: a Redis that can't be asked.
+    """
     config = settings.config
     if config.store.limits_url is not None:
         return _redis_counters(config.store.limits_url)

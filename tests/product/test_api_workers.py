@@ -228,3 +228,11 @@ def test_sigterm_lets_the_streams_of_each_process_finish(tmp_path: Path) -> None
             assert b'"finish_reason":"length"' in rest
             assert rest.endswith(b"data: [DONE]\n\n")
         assert server.process.wait(60) == 0
+
+
+def test_wrong_keys_are_counted_together(server: Server) -> None:
+    with client_of_each(server) as clients:
+        one, other = clients.values()
+        told = [client.get("/v1/models", "sk-ensue-wrong")[0] for client in (one, other) * 31]
+        assert (told.count(401), told.count(429)) == (60, 2)
+        assert [client.get("/v1/models")[0] for client in (one, other)] == [200, 200]
