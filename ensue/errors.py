@@ -32,14 +32,17 @@ them into HTTP. Messages are sentences for the caller: what was given, what is a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar
 
 MAX_SHOWN = 64
+_KEY = re.compile(r"sk-[A-Za-z0-9_-]{12,}")  # ours, and those of other providers
 
 
 def shown(word: str) -> str:
-    """A caller's field or model name as a message may repeat it: short, printable ASCII."""
+    """A caller's field or model name as a message may repeat it: short, printable ASCII, and no key that slipped in."""
+    word = _KEY.sub("sk-...", word)
     plain = "".join(c if c.isascii() and c.isprintable() and c not in "`\\" else "?" for c in word[:MAX_SHOWN])
     return plain + ("..." if len(word) > MAX_SHOWN else "")
 

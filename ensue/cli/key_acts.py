@@ -15,7 +15,7 @@ from typing import Any
 from ensue.cli.key_options import FLAGS
 from ensue.cli.key_tables import print_key, print_keys, print_token
 from ensue.cli.place import Place, database_of
-from ensue.errors import ConfigError, InvalidRequest
+from ensue.errors import ConfigError, InvalidRequest, shown
 from ensue.rights import SCOPES
 from ensue.store.api_key import ApiKey, describe
 from ensue.store.audit import AuditLog
@@ -38,7 +38,7 @@ class _Host:
         """
         found = [key for key in self.keys.all() if key.id == word] or self.keys.named(word)
         if not found:
-            raise ConfigError(f"There is no API key with the id or name {word!r}: see `ensue keys list`.")
+            raise ConfigError(f"There is no API key with the id or name {shown(word)!r}: see `ensue keys list`.")
         if len(found) > 1:
             raise ConfigError(f"{len(found)} API keys have the name {word!r}: give an id, see `ensue keys list`.")
         return found[0]

@@ -131,13 +131,15 @@ def _parse(url: str) -> URL:
     """The URL with the driver that is used for its kind of database."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the second: a port that is no number
         raise ConfigError(
             "database_url must be a URL such as sqlite:////var/lib/ensue/ensue.db or postgresql://user@host/ensue."
         ) from None
     backend = parsed.get_backend_name()
     if backend not in _DRIVERS:
         raise ConfigError(f"database_url must begin with sqlite: or postgresql:, not with {parsed.drivername}:.")
+    if "@" in (parsed.host or ""):  # it would be named in errors, with the end of the password
+        raise ConfigError("In database_url, an @ within a password must be written as %40.")
     return parsed if "+" in parsed.drivername else parsed.set(drivername=_DRIVERS[backend])
 
 

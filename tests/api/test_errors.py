@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from ensue import errors
 from ensue.api.error_handlers import from_status, headers_of
 from ensue.config import LimitsConfig
 from ensue.engine.fake import FakeEngine
+from ensue.store.key_tokens import make_token
 from tests.api.conftest import Api, MakeApi
 
 Says = Callable[..., FakeEngine]
@@ -55,6 +57,28 @@ async def test_errors_have_one_shape(
     error = response.json()["error"]
     assert error.keys() == {"message", "type", "param", "code"}
     assert (error["type"], error["code"]) == ("invalid_request_error", code)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v1/models/KEY", None),
+        ("GET", "/tokenizer_info?KEY=1", None),
+        ("POST", "/v1/completions", {"prompt": "x", "model": "KEY"}),
+        ("POST", "/v1/completions", {"prompt": "x", "KEY": 1}),
+        ("POST", "/v1/completions", {"prompt": "x", "stream_options": {"KEY": 1}, "stream": True}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("key", [make_token(), "sk-proj-Ab1_" + "x" * 40])
+async def test_a_key_in_the_wrong_place_is_not_repeated(
+    api: Api, method: str, path: str, body: dict[str, Any] | None, key: str
+) -> None:
+    body = None if body is None else json.loads(json.dumps(body).replace("KEY", key))
+    response = await api.client.request(method, path.replace("KEY", key), json=body)
+    assert response.status_code in (400, 404)
+    assert "sk-..." in response.text
+    assert key[4:] not in response.text
 
 
 @pytest.mark.parametrize(("path", "status"), [("/health", 200), ("/nothing", 404), ("/v1/models", 200)])

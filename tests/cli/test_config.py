@@ -35,6 +35,7 @@ def test_every_setting_stands_there_once() -> None:
         ("postgresql://me:s3@/cret@host/x?a=1", "postgresql://me:***@host/x?a=1"),
         ("redis://:s3cret@host/0", "redis://:***@host/0"),
         ("postgresql://host/x?password=s3cret&user=me", "postgresql://host/x?password=***&user=me"),
+        ("postgresql//me:s3cret@host/x", "postgresql//me:***@host/x"),
         ("postgresql://me@host/x", "postgresql://me@host/x"),
     ],
 )

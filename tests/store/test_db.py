@@ -98,9 +98,19 @@ def test_a_bad_url_is_a_config_error(url: str) -> None:
         Database(url)
 
 
-def test_a_password_is_shown_in_no_message() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nosql://user:pass-word@host/name",
+        "postgresql://user:pa@pass-word@host/name",
+        "postgresql://user:pass-word@host:port/name",
+        "postgresql://user:x@y:pass-word@host/name",
+        "postgresql//user:pass-word@host/name",
+    ],
+)
+def test_a_password_is_shown_in_no_message(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Database("nosql://user:pass-word@host/name")
+        Database(url)
     assert "pass-word" not in str(caught.value)
 
 
