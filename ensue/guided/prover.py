@@ -80,7 +80,7 @@ class Prover:
 
         Raises:
             InvalidGrammar: malformed, impossible or too costly; `param` is the place within the constraint.
-            Overloaded: too many proofs wait, or this one's prover was killed from outside.
+            Overloaded: too many proofs wait, or this one's prover was killed from outside or can't be started.
         """
         self._check_size(constraint)
         outcome = await self._outcome(constraint, owner)
@@ -172,9 +172,12 @@ class Prover:
             limits = map(str, (self._limits.cpu_s, self._limits.memory_bytes, self._limits.nesting))
             command = (sys.executable, "-m", "ensue.guided.prover_process", *limits)
             greeting = await asyncio.to_thread(lambda: hello(self._vocabulary()))
-            self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
-            )
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+                )
+            except OSError:  # too many files are open, or processes, or there is no memory
+                raise Overloaded("The check of the constraint cannot be started now.", retry_after_s=1) from None
             assert self._process.stdin is not None
             self._process.stdin.write(greeting)
         return self._process

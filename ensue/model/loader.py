@@ -5,6 +5,8 @@ Knows names, shapes and types, not what a tensor is for.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from math import prod
@@ -24,6 +26,7 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 _FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 _MAY_BE_EXTRA = ("rotary_emb.inv_freq",)  # written by old exports; computed here
+MAX_REASON = 200
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -122,9 +125,34 @@ def _open(folder: Path, name: str) -> Any:
     if path is None:
         raise ModelError(f"The checkpoint's file {shown(name)}, which its index names, is missing.")
     try:
-        return safe_open(path, framework="pt")
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"The checkpoint's file {shown(name)} cannot be read: {error}.") from None
+        file = safe_open(path, framework="pt")
+        _refuse_doubles(path)
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        why = ascii(str(error))[1:-1][:MAX_REASON]  # the library repeats names
+        raise ModelError(f"The checkpoint's file {shown(name)} cannot be read: {why}.") from None
+    return file
+
+
+def _refuse_doubles(path: Path) -> None:
+    """The library takes the last of two tensors with one name, other readers may take the first.
+
+    Its header is one that the library has read: a length in eight bytes, and so much JSON.
+    """
+    with path.open("rb") as file:
+        header = file.read(int.from_bytes(file.read(8), "little"))
+    json.loads(header, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """
+    Raises:
+        SafetensorError: a name stands there twice.
+    """
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        doubles = Counter(name for name, _ in pairs)
+        raise SafetensorError(f"its header names {shown(doubles.most_common(1)[0][0])} twice")
+    return values
 
 
 def weight_files(folder: Path) -> dict[str, set[str] | None]:

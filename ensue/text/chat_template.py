@@ -1,6 +1,6 @@
 """Chat messages to a prompt, by the model's own Jinja template, in a sandbox.
 
-The template comes with the model and is never a caller's; the sandbox keeps it to its data and bounds `range`.
+The template comes with the model and is never a caller's; the sandbox keeps it to its data and bounds what it costs.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError, UndefinedError, meta, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ensue.errors import InvalidRequest, ModelError
+from ensue.text.template_bounds import BoundedEnvironment, TooCostlyError
 from ensue.text.template_forms import (
     PROBED_ARGUMENTS,
     PROBED_NAME,
@@ -29,7 +30,9 @@ from ensue.text.template_forms import (
 
 SHOWN_REASON = range(8, 201)  # characters of a template's own words: fewer say nothing, more are no sentence
 _TEXT_TESTS = ("string", "iterable", "sequence", "mapping")
-_FAULTS = (TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_FAULTS = (
+    TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError
+)  # fmt: skip
 
 
 class _GenerationTag(Extension):
@@ -53,10 +56,8 @@ def _tojson(
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, loopcontrols]
-    )
+def _environment() -> BoundedEnvironment:
+    environment = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, loopcontrols])
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
@@ -115,15 +116,15 @@ class ChatTemplate:
             tool_source: of the model's template for conversations with tools, if that is another one.
 
         Raises:
-            ModelError: the template is not valid Jinja.
+            ModelError: the template is not valid Jinja, or takes too long for a short conversation.
         """
         self.source = source
         self.for_tools = self if tool_source is None else ChatTemplate(tool_source, special_tokens)
         self._special_tokens = {name: token for name, token in special_tokens.items() if token is not None}
         try:
-            environment = _environment()
-            self._template = environment.from_string(source)
-            tree = environment.parse(source)
+            self._environment = _environment()
+            self._template = self._environment.compiled(self._environment.parse(source))
+            tree = self._environment.parse(source)
         except (TemplateError, SyntaxError, RecursionError) as error:
             raise ModelError(f"The chat template is not valid: {error}.") from None
         self.reads_tools = "tools" in meta.find_undeclared_variables(tree)
@@ -154,9 +155,24 @@ class ChatTemplate:
         Raises:
             InvalidRequest: the template refuses these messages.
         """
-        if continue_final_message:
-            return self._render_open(messages, variables)
-        return self._render(messages, add_generation_prompt, variables)
+        try:
+            return self._render_bounded(messages, add_generation_prompt, continue_final_message, variables)
+        except TooCostlyError:
+            raise InvalidRequest(
+                "The chat template takes too long or writes too much for these messages.", param="messages"
+            ) from None
+
+    def _render_bounded(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        variables: Mapping[str, Any] = MappingProxyType({}),
+    ) -> str:
+        with self._environment.rendering():
+            if continue_final_message:
+                return self._render_open(messages, variables)
+            return self._render(messages, add_generation_prompt, variables)
 
     def _render_open(self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any]) -> str:
         """As transformers has it: a mark goes through the template, and the prompt is what stands before it."""
@@ -172,20 +188,22 @@ class ChatTemplate:
     def _takes(self, content: Any, *, after_system: bool = False) -> bool:
         """Whether it doesn't refuse such a conversation."""
         system = [{"role": "system", "content": content}] if after_system else []
-        try:
-            self.render([*system, {"role": "user", "content": content}])
-        except InvalidRequest:
-            return False
-        return True
+        return self._tried([*system, {"role": "user", "content": content}]) is not None
 
     def _probed(self, arguments: Any) -> str:
         """A conversation with a past call; "" where the template knows none."""
         if "tool_calls" not in self.source:
             return ""
+        return self._tried(probed_conversation(arguments)) or ""
+
+    def _tried(self, messages: Sequence[Mapping[str, Any]]) -> str | None:
+        """A conversation of ours, None where the template refuses it."""
         try:
-            return self.render(probed_conversation(arguments))
+            return self._render_bounded(messages)
+        except TooCostlyError:
+            raise ModelError("The chat template takes too long or writes too much, for a few words already.") from None
         except InvalidRequest:
-            return ""
+            return None
 
     def _render(
         self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool, variables: Mapping[str, Any]

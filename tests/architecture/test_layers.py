@@ -55,7 +55,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "transformers": ("model.hf",),
     "huggingface_hub": ("model.hub",),
     "tokenizers": ("text.tokenizer",),
-    "jinja2": ("text.chat_template",),
+    "jinja2": ("text.chat_template", "text.template_bounds"),
     "llguidance": ("guided",),
     "xgrammar": ("guided.xgrammar",),
     "outlines_core": ("guided.outlines",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -84,6 +85,16 @@ async def test_the_process_ends_with_its_asker(prover: Prover) -> None:
     assert process.stdin is not None
     process.stdin.close()
     assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_prover_that_cannot_be_started_is_answered_with_503(
+    prover: Prover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/nowhere")
+        with pytest.raises(Overloaded):
+            await prover.prove(SIMPLE)
+    assert await prover.prove(SIMPLE)
 
 
 async def test_questions_beyond_the_bound_are_turned_away() -> None:

@@ -93,6 +93,23 @@ def test_a_pickle_is_never_read(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+ENTRY = '{"dtype": "F32", "shape": [1], "data_offsets": [0, 4]'
+HEADERS = {
+    "two tensors of one name": f'{{"a": {ENTRY}}}, "a": {ENTRY}}}}}',
+    "deep nesting where nobody reads": f'{{"a": {ENTRY}, "x": {"[" * 99_999}{"]" * 99_999}}}}}',
+    "a number without end where nobody reads": f'{{"a": {ENTRY}, "x": {"9" * 9999}}}}}',
+    "control characters in a name": f'{{"\\u001b[31m": {ENTRY}}}, "\\u001b[32m": {ENTRY}}}}}',
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_a_header_that_can_be_read_in_two_ways_or_not_at_all_is_refused(tmp_path: Path, header: str) -> None:
+    make(tmp_path, LLAMA)
+    (tmp_path / SINGLE).write_bytes(len(header).to_bytes(8, "little") + header.encode() + b"\0" * 4)
+    with pytest.raises(ModelError, match=r"model.safetensors cannot be read: [ -~]+$"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["../other.safetensors", "/etc/passwd", "a/b.safetensors", "weights.bin", 7])
 def test_an_index_that_leaves_the_folder_is_refused(tmp_path: Path, name: object) -> None:
     make(tmp_path, LLAMA)
