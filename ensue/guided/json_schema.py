@@ -27,6 +27,7 @@ from ensue.guided.schema_combos import (
     lower_ref,
 )
 from ensue.guided.schema_counts import lower_max_properties, lower_min_properties
+from ensue.guided.schema_ids import with_pointers
 from ensue.guided.schema_names import lower_property_names
 from ensue.guided.schema_objects import (
     lower_additional_properties,
@@ -96,13 +97,15 @@ class _Lowering:
     keywords = frozenset((*ENFORCED, *ENFORCED_IN_PART, *NOT_ENFORCED))
 
     def __init__(self, root: Any, *, is_frugal: bool) -> None:
-        self._root = root
         self.is_frugal = is_frugal
+        self.denials: dict[str, Schema | bool | InvalidGrammar] = {}
         self.denials_left = MAX_DENIALS
         names = root if isinstance(root, dict) else {}
         draft = str(names.get("$schema", ""))
         self.is_old = any(name in draft for name in _OLD_DRAFTS)
         self._is_before_draft_6 = any(name in draft for name in _OLD_DRAFTS[:2])
+        id_keyword = "id" if self._is_before_draft_6 else "$id"
+        self._root = with_pointers(root, id_keyword=id_keyword, is_old=self.is_old)
         self._is_surely_old = self.is_old and _OLD_DRAFT.fullmatch(draft) is not None
         self._names: dict[str, str] = {}  # reference → name in $defs
         self._targets: list[tuple[str, Any, Path]] = []  # not lowered yet

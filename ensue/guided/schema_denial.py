@@ -151,7 +151,13 @@ def _contains(part: Part, value: Any, path: Path) -> Iterable[Branch]:
 
 
 def _ref(part: Part, value: Any, path: Path) -> Iterable[Branch]:
-    return [_denied(part, part.lowering.resolve(value, path)[0], path)]
+    """Said once of each; of what refers to itself, without the reference."""
+    target, _ = part.lowering.resolve(value, path)
+    known = part.lowering.denials
+    if value not in known:
+        known[value] = refuse(path[:1], "What is denied is nested too deep.")  # while it is looked at
+        known[value] = _denied(part, target, path)
+    return [known[value]]
 
 
 def _pattern(_: Part, value: Any, path: Path) -> Iterable[Branch]:

@@ -17,7 +17,7 @@ from ensue.guided.schema_scalars import pattern_of
 
 _REFUSAL = (
     "propertyNames can be enforced only with one of pattern, enum, const, format, not, lengths, or anyOf of these, or "
-    "with a pattern beside lengths."
+    "with a pattern or format beside lengths."
 )
 _ON_NAMES = ("type", "pattern", "format", "minLength", "maxLength", "enum", "const", "not")
 _COMBINING = ("allOf", "anyOf", "oneOf", "if", "$dynamicRef", "$recursiveRef")
@@ -71,7 +71,9 @@ def _pattern(part: Part, node: Any, path: Path) -> str | None:
         case {"not": {"enum": list(names), **others}} if len(said) == 1 and others in ({}, {"type": "string"}):
             return f"^{avoiding(name for name in names if isinstance(name, str))}$"
         case _ if said.keys() <= {"minLength", "maxLength", "pattern"}:
-            return _counted(said, path)
+            return _counted(said, pattern_of(said.get("pattern", ""), (*path, "pattern")), path)
+        case {"format": str(name)} if said.keys() <= {"minLength", "maxLength", "format"}:
+            return _counted(said, PATTERNS[name], path)
     raise refuse(path, _REFUSAL)
 
 
@@ -82,13 +84,13 @@ def _words(names: list[Any], path: Path) -> str:
     return f"^(?:{'|'.join(map(escape, words))})$"
 
 
-def _counted(said: dict[str, Any], path: Path) -> str:
-    """Of so many characters, and where there is a pattern, matching it."""
+def _counted(said: dict[str, Any], pattern: str, path: Path) -> str:
+    """Of so many characters, and matching a pattern in Rust's syntax."""
     least = count_of(said.get("minLength", 0), (*path, "minLength"))
     most = count_of(said["maxLength"], (*path, "maxLength")) if "maxLength" in said else None
-    if "pattern" not in said:
+    if not pattern:
         return f"^(?s:.){{{least},{'' if most is None else most}}}$"
-    found = within(anywhere(pattern_of(said["pattern"], (*path, "pattern"))), least, most)
+    found = within(anywhere(pattern), least, most)
     if found is None or found == NOTHING:
         raise refuse(path, _REFUSAL)
     return f"^{as_regex(found)}$"

@@ -77,6 +77,12 @@ ENFORCED: list[tuple[str, Json, list[str], list[str]]] = [
         ['{"a":1}', '{"abc1":1}', '{"A1":1}'],
     ),
     (
+        "propertyNames with a format and a length",
+        {"type": "object", "propertyNames": {"type": "string", "format": "date", "minLength": 1}},
+        ['{"2024-02-29":1}'],
+        ['{"":1}', '{"2023-02-29":1}'],
+    ),
+    (
         "propertyNames but one",
         {"type": "object", "properties": {"a": True, "b": True}, "propertyNames": {"not": {"enum": ["a", "c"]}}},
         ['{"b":1}', '{"d":1}'],
