@@ -62,17 +62,34 @@ def find(program: str) -> str | None:
 
 @contextlib.contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """A new cluster that listens on a socket in `folder` alone; gives the URL of its first database."""
+    """A PostgreSQL on a new cluster; gives the URL of its first database."""
+    user = make_cluster(folder)
+    with serving_cluster(folder, user, UNSAFE_BUT_FAST):
+        yield cluster_url(folder)
+
+
+def make_cluster(folder: Path) -> dict[str, Any]:
+    """A new cluster of databases; returns whom to run its server as."""
     user = make_folder(folder, "postgres")
-    data = folder / "data"
-    initdb = [program("initdb"), "--pgdata", str(data), "--username", "ensue", "--auth", "trust", "--encoding", "UTF8"]
-    subprocess.run([*initdb, "--no-locale", "--no-sync"], check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)
-    settings = (f"unix_socket_directories={folder}", "listen_addresses=", "max_connections=200", *UNSAFE_BUT_FAST)
+    initdb = [program("initdb"), "--pgdata", str(folder / "data"), "--username", "ensue", "--auth", "trust"]
+    options = ["--encoding", "UTF8", "--no-locale", "--no-sync"]
+    subprocess.run([*initdb, *options], check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)
+    return user
+
+
+def cluster_url(folder: Path) -> str:
+    return f"postgresql://ensue@/postgres?host={folder}"
+
+
+@contextlib.contextmanager
+def serving_cluster(folder: Path, user: dict[str, Any], settings: tuple[str, ...] = ()) -> Iterator[Process]:
+    """A server that listens on a socket in `folder` alone, once it answers; it may be killed."""
+    settings = (f"unix_socket_directories={folder}", "listen_addresses=", "max_connections=200", *settings)
     options = [part for setting in settings for part in ("-c", setting)]
     is_ready = [program("pg_isready"), "--quiet", "--host", str(folder)]
-    with running([program("postgres"), "-D", str(data), *options], folder, user, signal.SIGINT) as process:
+    with running([program("postgres"), "-D", str(folder / "data"), *options], folder, user, signal.SIGINT) as process:
         wait_until(lambda: subprocess.run(is_ready, check=False).returncode == 0, process, folder)
-        yield f"postgresql://ensue@/postgres?host={folder}"
+        yield process
 
 
 @contextlib.contextmanager

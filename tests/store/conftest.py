@@ -11,7 +11,7 @@ from ensue.store.db import Database, sqlite_url
 from ensue.store.migrate import upgrade
 from tests.stores import BACKENDS, POSTGRES_URL, empty_database
 
-collect_ignore = [] if POSTGRES_URL else ["test_real_postgres.py"]
+collect_ignore = [] if POSTGRES_URL else ["test_real_postgres.py", "test_postgres_crashes.py"]
 
 
 @pytest.fixture(params=BACKENDS)

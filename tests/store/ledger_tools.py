@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, func, select
 
+from ensue.build.ledger import OpenLedger
+from ensue.errors import Overloaded
 from ensue.outputs import Usage
 from ensue.store import ledger_rows
 from ensue.store.db import Database
@@ -51,6 +54,20 @@ def write(database: Database, batch: Batch, instance_id: str = "one") -> None:
 def rows(database: Database) -> dict[str, Row[Any]]:
     with database.read() as connection:
         return {row.id: row for row in connection.execute(select(ledger)).all()}
+
+
+async def ask(opened: OpenLedger, name: str, accepted: list[str]) -> None:
+    """One request, tried until it is let in."""
+    number = 0
+    while True:
+        try:
+            await opened.ledger.reserve(reservation(f"{name}_{number}"))
+            break
+        except Overloaded:
+            number += 1
+            await asyncio.sleep(0.01)
+    opened.ledger.settle(settlement(f"{name}_{number}"))
+    accepted.append(f"{name}_{number}")
 
 
 def assert_sums_are_those_of_the_rows(database: Database) -> None:

@@ -14,14 +14,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from ensue.build.ledger import OpenLedger
-from ensue.errors import Overloaded
 from ensue.metrics import Metrics
 from ensue.store import instances, upkeep
 from ensue.store.db import Database
 from ensue.store.keys import KeyStore
 from tests.product.server import wait_until
 from tests.store.faulty import failure
-from tests.store.ledger_tools import assert_sums_are_those_of_the_rows, reservation, rows, settlement
+from tests.store.ledger_tools import ask, assert_sums_are_those_of_the_rows, reservation, rows
 from tests.stores import empty_database
 
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -119,20 +118,6 @@ async def test_whenever_connections_are_dropped_each_row_is_there_once(database:
     assert {row.id for row in found.values() if row.finish == "stop"} == {f"req_{name}" for name in accepted}
     assert all((row.finish, row.completion_tokens) in (("stop", 5), ("error", 0)) for row in found.values())
     assert_sums_are_those_of_the_rows(outsider)
-
-
-async def ask(opened: OpenLedger, name: str, accepted: list[str]) -> None:
-    """One request, tried until it is let in."""
-    number = 0
-    while True:
-        try:
-            await opened.ledger.reserve(reservation(f"{name}_{number}"))
-            break
-        except Overloaded:
-            number += 1
-            await asyncio.sleep(0.01)
-    opened.ledger.settle(settlement(f"{name}_{number}"))
-    accepted.append(f"{name}_{number}")
 
 
 async def test_a_key_is_looked_up_over_a_connection_that_was_dropped(database: Database, outsider: Database) -> None:
