@@ -32,7 +32,7 @@ class ProofLimits:
     grammar_bytes: int = MAX_GRAMMAR_BYTES  # of schemas and choices, too; tools have a limit of their own
     regex_bytes: int = MAX_REGEX_BYTES
     nesting: int = MAX_NESTING  # of schemas and groups
-    wall_s: float = 60.0  # on a machine that is busy; then the prover is killed
+    wall_s: float = 120.0  # on a machine that is busy, where the prover goes last; then it is killed
     cache_bytes: int = 64 * 2**20
     max_waiting: int = 256
 

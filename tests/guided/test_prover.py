@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from ensue.errors import InvalidGrammar, Overloaded
 from ensue.guided.constraint import Constraint
 from ensue.guided.proof_cache import ProofCache
 from ensue.guided.prover import ProofLimits, Prover
+from ensue.guided.prover_process import NICENESS
 from ensue.request import CompiledGrammar
 from tests.guided.walk import backend, vocabulary
 
@@ -76,6 +78,13 @@ async def test_a_prover_killed_from_outside_is_answered_with_503_and_replaced(pr
     with pytest.raises(Overloaded):
         await asked
     assert await prover.prove(Constraint("regex", "b"))
+
+
+async def test_the_process_goes_last_whatever_the_kernel_divides_time_by(prover: Prover) -> None:
+    await prover.prove(SIMPLE)
+    pid = process_id(prover)
+    assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+    assert niceness_of_session(pid) in (NICENESS, None)
 
 
 async def test_the_process_ends_with_its_asker(prover: Prover) -> None:
@@ -170,6 +179,13 @@ async def test_a_flood_leaves_room_for_another() -> None:
 def process_id(prover: Prover) -> int:
     assert prover._process is not None
     return prover._process.pid
+
+
+def niceness_of_session(pid: int) -> int | None:
+    """None where the kernel divides no time by sessions."""
+    file = Path(f"/proc/{pid}/autogroup")
+    words = file.read_text().split() if file.exists() else []
+    return int(words[-1]) if words else None
 
 
 def grammar_of(size: int) -> CompiledGrammar:
