@@ -1,7 +1,7 @@
 """Guided decoding: time to compile, time of a mask; with a running server, throughput guided ÷ unguided, and the gaps
-between the tokens of an innocent stream while constraints are compiled beside it.
+between the tokens of an innocent stream while as many requests a second, of several kinds, are answered beside it.
 
-python -m benchmarks.guided [--vocabulary 32000] [--url http://127.0.0.1:8000 --key sk-ensue-… --clients 8]
+python -m benchmarks.guided [--vocabulary 32000] [--url http://127.0.0.1:8000 --key sk-ensue-… --clients 8 --rate 8]
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "tests" / "guided" / "real"
 GRAMMARS = ROOT / "examples" / "grammars"
 NUM_WALKS, NUM_STEPS = 6, 60
+NUM_TURNS, STREAMS_A_TURN = 3, 2
 
 
 def main() -> None:
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--url", help="a running server; without it only masks are measured")
     parser.add_argument("--key", default="")
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=8, help="requests a second beside a stream, of each kind")
     options = parser.parse_args()
     backend = LlguidanceBackend(vocabulary(options.vocabulary), WORKER)
     print(f"{'constraint':32} {'compile ms':>10} {'mask µs median':>15} {'mask ms p99':>12} {'accept µs':>10}")
@@ -48,7 +50,7 @@ def main() -> None:
         measure(name, constraint, backend)
     if options.url:
         compare(options.url, options.key, options.clients)
-        gaps(options.url, options.key, options.clients)
+        gaps(options.url, options.key, options.clients, options.rate)
 
 
 def vocabulary(num_tokens: int) -> Vocabulary:
@@ -117,25 +119,56 @@ def compare(url: str, key: str, num_clients: int) -> None:
     print(f"guided ÷ unguided {rates['guided'] / rates['unguided']:.3f}")
 
 
-def gaps(url: str, key: str, num_clients: int) -> None:
-    """Time between the tokens of a stream: alone, and beside constraints that are compiled for one token each."""
-    print(f"{'gaps of a stream':24} {'p50 ms':>8} {'p99 ms':>8} {'longest':>8}  beside")
-    for name, kinds in {
-        "alone": (),
-        "plain requests": PLAIN,
-        "heavy constraints": HEAVY,
-        "hostile ones": HOSTILE,
-    }.items():
-        has_ended, num_asked = threading.Event(), 0
-        with ThreadPoolExecutor(num_clients) as pool:
-            numbers = [iter(range(client, 10**9, num_clients)) for client in range(num_clients if kinds else 0)]
-            askers = [pool.submit(keep_asking, url, key, kinds, mine, has_ended) for mine in numbers]
-            times = [moment for seed in range(6) for moment in stream(url, key, seed)]
-            has_ended.set()
-            num_asked = sum(asker.result() for asker in askers)
-        times.sort()
-        p50, p99 = times[len(times) // 2], times[int(0.99 * len(times))]
-        print(f"{name:24} {p50 * 1e3:8.1f} {p99 * 1e3:8.1f} {times[-1] * 1e3:8.1f}  {num_asked} requests")
+def gaps(url: str, key: str, num_clients: int, rate: float) -> None:
+    """Time between the tokens of a stream: alone, and beside requests for one token each, equally many a second.
+
+    The kinds take turns, so that what else the machine does meets all of them.
+    """
+    times: dict[str, list[float]] = {name: [] for name in KINDS}
+    num_asked, lasted_s = dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0.0)
+    for turn in range(NUM_TURNS):
+        for name, kinds in KINDS.items():
+            began = time.perf_counter()
+            more, asked = beside(url, key, kinds, num_clients, rate, turn)
+            times[name] += more
+            num_asked[name] += asked
+            lasted_s[name] += time.perf_counter() - began
+    plain = quantiles(times["plain requests"])
+    print(
+        f"{'gaps of a stream beside':24} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'÷ plain: p50':>13} {'p99':>6}"
+    )
+    for name in KINDS:
+        p50, p99 = quantiles(times[name])
+        ratios = f"{p50 / plain[0]:13.2f} {p99 / plain[1]:6.2f}"
+        print(f"{name:24} {num_asked[name] / lasted_s[name]:10.1f} {p50 * 1e3:8.1f} {p99 * 1e3:8.1f} {ratios}")
+
+
+def beside(
+    url: str, key: str, kinds: tuple[Kind, ...], num_clients: int, rate: float, turn: int
+) -> tuple[list[float], int]:
+    """The gaps of some streams, and how many requests were answered beside them."""
+    has_ended = threading.Event()
+    clients = range(num_clients) if kinds else ()
+    with ThreadPoolExecutor(num_clients) as pool:
+        schedules = [schedule(range(client, 10**6, num_clients), rate) for client in clients]
+        askers = [pool.submit(keep_asking, url, key, kinds, mine, 1000 * turn, has_ended) for mine in schedules]
+        times = [moment for seed in range(STREAMS_A_TURN) for moment in stream(url, key, seed)]
+        has_ended.set()
+        return times, sum(asker.result() for asker in askers)
+
+
+def schedule(numbers: range, rate: float) -> Iterator[tuple[int, float]]:
+    """Numbers, and how long to wait for the moment of each; what is too late is left out, not asked in a burst."""
+    began = time.perf_counter()
+    for number in numbers:
+        wait_s = began + number / rate - time.perf_counter()
+        if wait_s >= 0 or number == numbers[0]:
+            yield number, wait_s
+
+
+def quantiles(times: list[float]) -> tuple[float, float]:
+    times = sorted(times)
+    return times[len(times) // 2], times[int(0.99 * len(times))]
 
 
 Kind = Callable[[int], dict[str, Any]]
@@ -154,13 +187,29 @@ HOSTILE: tuple[Kind, ...] = (
 )
 
 
-def keep_asking(url: str, key: str, kinds: tuple[Kind, ...], numbers: Iterator[int], has_ended: threading.Event) -> int:
+KINDS: dict[str, tuple[Kind, ...]] = {
+    "nothing": (),
+    "plain requests": PLAIN,
+    "heavy constraints": HEAVY,
+    "hostile ones": HOSTILE,
+}
+
+
+def keep_asking(
+    url: str,
+    key: str,
+    kinds: tuple[Kind, ...],
+    schedule: Iterator[tuple[int, float]],
+    first: int,
+    has_ended: threading.Event,
+) -> int:
     """Ask for one token at a time, each under a constraint of its own; refusals are answers."""
     num_asked = 0
-    while not has_ended.is_set():
-        number = next(numbers)
+    for number, wait_s in schedule:
+        if has_ended.wait(wait_s):
+            break
         with contextlib.suppress(urllib.error.HTTPError):
-            ask(url, key, number, {"max_tokens": 1, **kinds[number % len(kinds)](number)})
+            ask(url, key, number, {"max_tokens": 1, **kinds[number % len(kinds)](first + number)})
         num_asked += 1
     return num_asked
 
