@@ -67,3 +67,10 @@ def test_a_backup_brings_back_what_was_there(backend: str, tmp_path: Path) -> No
         assert names(url) == ["before"]
     if backend == "sqlite":
         assert AuditLog(tmp_path / FILE_NAME).verify() == (1, 0)
+
+
+def test_a_server_that_has_no_audit_log_yet_is_backed_up(tmp_path: Path) -> None:
+    make_key(sqlite_url(tmp_path / ".data" / "ensue.db"), "first")
+    run(commands("sqlite")[0], tmp_path, "")
+    assert names(sqlite_url(tmp_path / "backup.db")) == ["first"]
+    assert (tmp_path / "backup.db").stat().st_mode & 0o077 == 0
