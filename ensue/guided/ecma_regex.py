@@ -21,6 +21,8 @@ _ANY = r"[^\n\r\x{2028}\x{2029}]"
 _ANY_WIDE = r"[^\n]"
 _CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "0": 0}
 _QUANTIFIER = re.compile(r"\{\d+(,\d*)?\}")
+_REPEAT = re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})\??")
+_UP_TO = re.compile(r"\{,\d+\}")
 _PROPERTY = re.compile(r"[pP](\{[\w=]+\}|[A-Z])")
 _CODE = re.compile(r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]{1,6})\}")
 _LOOK_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
@@ -74,6 +76,8 @@ class _Translation:
         if rest.startswith(_LOOK_AROUND):
             raise InvalidGrammar("Look-around is not supported in patterns.")
         character = self._take()
+        if character in "*+?{":
+            self._check_repeat()
         if character == "\\":
             atom = self._escape(is_wide=self._is_wide)
             return f"[{atom.inside}]" if atom.code is None else _literal(atom.code)
@@ -87,6 +91,15 @@ class _Translation:
             self._at = found.end()
             return found[0]
         return "\\" + character if character in "{}]" else character
+
+    def _check_repeat(self) -> None:
+        """Refuse what some readers take for a possessive quantifier, others for two, or for none."""
+        start = self._at - 1
+        if _UP_TO.match(self._pattern, start):
+            raise InvalidGrammar("Readers of patterns disagree on {,n}: write {0,n}.")
+        found = _REPEAT.match(self._pattern, start)
+        if found is not None and _REPEAT.match(self._pattern, found.end()):
+            raise InvalidGrammar("A quantifier follows another one in the pattern.")
 
     def _take(self) -> str:
         if self._at >= len(self._pattern):

@@ -18,6 +18,7 @@ from ensue.guided.grammar import to_lark
 from ensue.guided.json_schema import lower
 from ensue.guided.regex import escape, narrow
 from ensue.guided.satisfiable import satisfiable
+from ensue.guided.speakable import speakable
 from ensue.guided.tool_grammar import tool_grammar
 from ensue.guided.vocabulary import Vocabulary
 from ensue.request import CompiledGrammar
@@ -195,7 +196,7 @@ def _schema_source(schema: Any, whitespace_pattern: str | None = None, *, is_fru
     if lowered is None:
         raise InvalidGrammar("The schema allows no value that ever ends.")
     options = {**_spacing(whitespace_pattern), "json_allowed_escapes": _ESCAPES}
-    return compact_json({**lowered, "x-guidance": options})
+    return compact_json({**speakable(lowered), "x-guidance": options})
 
 
 def _spacing(pattern: str | None) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, TypeVar
 
 from ensue.errors import InvalidGrammar
@@ -14,6 +15,8 @@ from ensue.guided.schema_part import TYPES, Part, Path, Schema, place, refuse
 from ensue.guided.schema_values import check_value, is_number
 
 T = TypeVar("T")
+_HALVES = [2.0**-i for i in range(1, 9)]  # a double that rounds a multiple of one of them is a multiple, too
+_MAX_STEP = 10**9
 _NUM_MULTIPLES, _MAX_WHOLE, _MIN_MULTIPLE = 1000, 10_000, 1e-4  # of steps that are decimal fractions
 _MAX_BOUND = 10**15  # beyond it, doubles and decimals part ways
 
@@ -94,12 +97,12 @@ def _plain(value: float) -> float:
 
 
 def lower_multiple_of(part: Part, value: Any, path: Path) -> None:
-    """Whole steps, binary fractions, and of the others those multiples that readers who count in doubles accept."""
-    if not is_number(value) or value <= 0:
-        raise refuse(path, "multipleOf must be a number above 0.")
+    """Whole steps, halves of halves, and of the others those multiples that readers who count in doubles accept."""
+    if not is_number(value) or not 0 < value <= _MAX_STEP:
+        raise refuse(path, f"multipleOf must be a number above 0, and at most {_MAX_STEP}.")
     if float(value).is_integer():
         multiples: list[Schema] = [{"type": ["integer"], "multipleOf": int(value)}]
-    elif (value * 1024).is_integer():
+    elif value in _HALVES:
         part.out["multipleOf"] = value
         return
     else:
@@ -116,7 +119,9 @@ def _decimal_multiples(step: float, node: Mapping[str, Any]) -> list[Schema]:
     small = [v for v in found if v == 0 or abs(v) >= _MIN_MULTIPLE]
     small = [v for v in small if (low is None or v >= low) and (high is None or v <= high)]
     multiples: list[Schema] = [{"enum": [_plain(v) for v in small if _is_multiple(v, step)]}] if small else []
-    if all(_is_multiple(i, step) for i in range(_MAX_WHOLE + 1)):
+    if (step * 1024).is_integer():  # known exactly
+        multiples.append({"type": ["integer"], "multipleOf": Fraction(step).numerator})
+    elif all(_is_multiple(i, step) for i in range(_MAX_WHOLE + 1)):
         multiples.append({"type": ["integer"], "minimum": -_MAX_WHOLE, "maximum": _MAX_WHOLE})
     return multiples
 

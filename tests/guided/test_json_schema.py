@@ -251,6 +251,16 @@ ENFORCED: list[tuple[str, Json, list[str], list[str]]] = [
     ),
     ("recursion", {**NODE, "additionalProperties": False}, ['{"v":1}', '{"v":1, "next": {"v":2}}'], ['{"next":{}}']),
     ("unique names", {"properties": {"a": {"const": 1}}, "type": "object"}, ['{"a":1}'], ['{"\\u0061":2}']),
+    (
+        "pattern of all but some marks",
+        {"type": "string", "pattern": '^[^"]*$', "maxLength": 4},
+        ['"a"', '"\\n"', '"é\\\\"'],
+        ['"\\""', '"a\\"b"', '"é\\""'],
+    ),
+    ("pattern beyond ASCII", {"type": "string", "pattern": "^[^ -~]{2}$"}, ['"éé"'], ['"\\\\é"', '"é\\""']),
+    ("pattern of names", {"type": "object", "patternProperties": {'^[^"]$': {}}} | CLOSED, ['{"a":1}'], ['{"\\"":1}']),
+    ("multipleOf a small half", {"type": "number", "multipleOf": 2**-10}, ["1", "0.0009765625"], ["0.6404342296"]),
+    ("multipleOf 7.75", {"type": "number", "multipleOf": 7.75}, ["7.75", "31"], ["7234668553000143.50"]),
     ("annotations", {"title": "t", "x-mine": 1, "default": 3, "format": "int32", "type": "null"}, ["null"], ["1"]),
 ]
 
@@ -289,6 +299,10 @@ REFUSED: list[tuple[Json, str | None, str]] = [
     ({"properties": {"a": 3}}, "properties.a", "object or a boolean"),
     ({"enum": []}, "enum", "at least one"),
     ({"multipleOf": 1e-9, "minimum": 1}, "multipleOf", "too small"),
+    ({"type": "integer", "multipleOf": 1e10}, "multipleOf", "at most"),
+    ({"type": "string", "pattern": "^a*+a$"}, "pattern", "quantifier"),
+    ({"type": "string", "pattern": "^a{2}{3}$"}, "pattern", "quantifier"),
+    ({"type": "string", "pattern": "^a{,2}$"}, "pattern", "{0,n}"),
     ({"minLength": -1}, "minLength", "whole number"),
     ({"const": "\ud800"}, "const", "half a character"),
     ({"type": "object", "minProperties": 2}, "minProperties", "minProperties"),
