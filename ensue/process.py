@@ -24,7 +24,8 @@ Role = Literal["worker", "api"]
 
 def main(role: Role) -> int:
     """Run one child process until it is told to end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides what an interrupt means
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the supervisor decides what it means; a terminal sends it to all
     events = EventWriter(_take_over_stdout())
     lifeline = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - it stays open for the life of the process
     settings = msgspec.json.decode(lifeline.readline(), type=ProcessSettings)

@@ -160,7 +160,7 @@ async def _stop(children: Sequence[Child], tasks: Sequence[asyncio.Task[int]], d
 
 
 def _pass_hangups_on(children: list[Child]) -> None:
-    """Where nobody reads files again, a hang-up ends the server, as it ends any program."""
+    """Where nobody reads files again, a hang-up asks for an end, see `stop_on_signals`."""
 
     def hang_up() -> None:
         for child in children:
@@ -171,12 +171,17 @@ def _pass_hangups_on(children: list[Child]) -> None:
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
-    """The first SIGTERM or SIGINT asks for a clean end; the second leaves at once, which ends the children too."""
+    """The first SIGTERM or SIGINT asks for a clean end; the second leaves at once, which ends the children too.
+
+    A hang-up asks for a clean end, however often it comes: a terminal that closes may send several.
+    """
 
     def handle() -> None:
         if stop.is_set():
             os._exit(ExitCode.FAILED)
         stop.set()
 
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, handle)
+        loop.add_signal_handler(number, handle)
+    loop.add_signal_handler(signal.SIGHUP, stop.set)

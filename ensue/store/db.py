@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from ensue.errors import ConfigError, StartupError
 from ensue.store.schema import REVISION, VERSION_TABLE
@@ -49,6 +50,9 @@ class Database:
         if self._is_sqlite:
             event.listen(self._engine, "connect", _set_up_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
+        if self._path is not None:
+            event.listen(self._engine, "connect", self._note_file)
+            event.listen(self._engine, "checkout", self._refuse_other_file)
         self._reads = self._engine if self._is_sqlite else self._engine.execution_options(**_SNAPSHOT)
         self._writes = self._engine.execution_options(**_WRITES)
 
@@ -113,6 +117,25 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _note_file(self, _connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        entry.info["file"] = self._file()
+
+    def _refuse_other_file(self, _connection: DBAPIConnection, entry: ConnectionPoolEntry, _: object) -> None:
+        """What is written to a deleted file is lost, and keys that are revoked in a restored one would go on here."""
+        file = self._file()
+        if file is None:
+            raise sqlite3.OperationalError("its file was deleted or moved")
+        if file != entry.info["file"]:
+            raise DisconnectionError("The database's file is another one.")  # the pool connects again
+
+    def _file(self) -> tuple[int, int] | None:
+        """Which file stands at the path, by device and number."""
+        try:
+            found = os.stat(self._path or "")
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 def sqlite_url(path: Path) -> str:

@@ -218,11 +218,14 @@ def test_a_revoked_key_opens_no_process_any_more(server: Server) -> None:
             )
 
 
-def test_sigterm_lets_the_streams_of_each_process_finish(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_end_lets_the_streams_of_each_process_finish(tmp_path: Path, number: signal.Signals) -> None:
     with running_server(tmp_path, "--api-workers", "2") as server, client_of_each(server) as clients:
         for client in clients.values():
             client.begin(LONG)
-        server.process.send_signal(signal.SIGTERM)
+        for pid in server.api_pids() if number is signal.SIGHUP else ():  # a terminal that closes tells all
+            os.kill(pid, number)
+        server.process.send_signal(number)
         for client in clients.values():
             rest = client.rest()
             assert b'"finish_reason":"length"' in rest

@@ -13,8 +13,10 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import OperationalError
 
 from ensue.errors import ConfigError, StartupError
+from ensue.rights import KeyRights
 from ensue.store.db import Database, sqlite_url
 from ensue.store.keys import KeyStore
 from ensue.store.migrate import upgrade
@@ -170,3 +172,19 @@ def test_a_file_of_something_else_is_a_startup_error(tmp_path: Path) -> None:
     (path := tmp_path / "ensue.db").write_text("hello " * 1000)
     with pytest.raises(StartupError, match="cannot be opened: file is not a database"):
         Database(sqlite_url(path)).is_current()
+
+
+def test_a_deleted_file_is_written_to_no_more_and_a_restored_one_is_read_at_once(tmp_path: Path) -> None:
+    folder, backup = tmp_path / "data", tmp_path / "backup"
+    database, other = Database(sqlite_url(folder / "ensue.db")), Database(sqlite_url(backup / "ensue.db"))
+    for each, name in ((database, "lost"), (other, "restored")):
+        upgrade(each)
+        KeyStore(each).create(name, KeyRights())
+    other.close()
+    folder.rename(tmp_path / "away")
+    with pytest.raises(OperationalError, match="its file was deleted"), database.write():
+        pytest.fail("written to a file that is gone")
+    assert not folder.exists()
+    backup.rename(folder)
+    assert [key.name for key in KeyStore(database).all()] == ["restored"]
+    database.close()
