@@ -78,6 +78,15 @@ MAX_DENIALS = 5_000
 _SINCE_DRAFT_6 = ("const", "contains", "propertyNames", "if", "then", "else")  # unknown to readers of older drafts
 # Of those whose name is not the published one, readers disagree: neighbours hold, but nothing is said of their denial.
 _OLD_DRAFT = re.compile(r"http://json-schema\.org/draft-0[3-7]/schema#?")
+_PUBLISHED = re.compile(
+    r"http://json-schema\.org/(draft-0[4-7])/schema#?|https://json-schema\.org/draft/(2019-09)/schema"
+)
+# Of later drafts, and they would let more values fit where a reader of this one does not know them.
+_SINCE_2019 = ("minContains", "maxContains", "prefixItems")
+_WIDENING = {
+    **dict.fromkeys(("draft-04", "draft-05", "draft-06", "draft-07"), _SINCE_2019),
+    "2019-09": ("prefixItems",),
+}
 _OLD_DRAFTS = ("draft-03", "draft-04", "draft-05", "draft-06", "draft-07")  # `$ref` hides its neighbours
 
 
@@ -107,6 +116,8 @@ class _Lowering:
         id_keyword = "id" if self._is_before_draft_6 else "$id"
         self._root = with_pointers(root, id_keyword=id_keyword, is_old=self.is_old)
         self._is_surely_old = self.is_old and _OLD_DRAFT.fullmatch(draft) is not None
+        published = _PUBLISHED.fullmatch(draft)
+        self._unknown = _WIDENING.get(published[1] or published[2], ()) if published else ()
         self._names: dict[str, str] = {}  # reference → name in $defs
         self._targets: list[tuple[str, Any, Path]] = []  # not lowered yet
 
@@ -128,6 +139,7 @@ class _Lowering:
             raise refuse(path, "A schema must be an object or a boolean.")
         if self._is_surely_old and "$ref" in node:
             node = {"$ref": node["$ref"]}
+        node = {keyword: value for keyword, value in node.items() if keyword not in self._unknown}
         part = Part(self, node, path)
         for keyword, value in node.items():
             if keyword in _LOWERINGS:
@@ -137,11 +149,12 @@ class _Lowering:
         return part.result()
 
     def visible(self, node: Any) -> Any:
-        if not self.is_old or not isinstance(node, dict):
+        if not isinstance(node, dict):
             return node
-        if "$ref" in node:
+        if self.is_old and "$ref" in node:
             return {"$ref": node["$ref"]}
-        return {k: v for k, v in node.items() if k not in _SINCE_DRAFT_6} if self._is_before_draft_6 else node
+        hidden = (*self._unknown, *(_SINCE_DRAFT_6 if self._is_before_draft_6 else ()))
+        return {k: v for k, v in node.items() if k not in hidden} if hidden else node
 
     def reference(self, reference: str, path: Path) -> str:
         """The name in $defs of what a reference points to; it is lowered later."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from ensue.guided.ecma_regex import to_rust
 from ensue.guided.formats import PATTERNS
 from ensue.guided.look_ahead import to_rust_names, to_rusts
 from ensue.guided.schema_part import TYPES, Part, Path, Schema, place, refuse
-from ensue.guided.schema_values import check_value, is_number
+from ensue.guided.schema_values import MAX_DIGITS, check_value, is_number, num_digits
 
 T = TypeVar("T")
 _HALVES = [2.0**-i for i in range(1, 9)]  # a double that rounds a multiple of one of them is a multiple, too
@@ -83,13 +83,21 @@ def lower_bound(part: Part, value: Any, path: Path) -> None:
     if is_open and part.node.get("type") == "integer":
         part.others.append({"exclusive" + side.capitalize(): value})
     else:
-        part.others.append({side: inside(value, side) if is_open else _plain(value)})
+        part.others.append({side: _short(inside(value, side) if is_open else _plain(value), side)})
 
 
 def inside(value: float, side: str) -> float:
     """The bound that stands for an open one."""
     step = max(Decimal("1e-9"), abs(Decimal(str(value))) * Decimal("1e-12"))
     return float(Decimal(str(value)) + (step if side == "minimum" else -step))
+
+
+def _short(value: float, side: str) -> float:
+    """Further inwards where it has more digits than a fraction may have."""
+    if isinstance(value, int) or num_digits(value) <= MAX_DIGITS:
+        return value
+    rounding = ROUND_CEILING if side == "minimum" else ROUND_FLOOR
+    return float(Context(prec=MAX_DIGITS, rounding=rounding).create_decimal(str(value)))
 
 
 def _plain(value: float) -> float:
@@ -116,7 +124,7 @@ def _decimal_multiples(step: float, node: Mapping[str, Any]) -> list[Schema]:
     """Small multiples one by one, and whole numbers where all of them are multiples."""
     low, high = ((bound if is_number(bound) else None) for bound in (node.get("minimum"), node.get("maximum")))
     found = (float(Decimal(str(step)) * i) for i in range(-_NUM_MULTIPLES, _NUM_MULTIPLES + 1))
-    small = [v for v in found if v == 0 or abs(v) >= _MIN_MULTIPLE]
+    small = [v for v in found if v == 0 or (abs(v) >= _MIN_MULTIPLE and num_digits(v) <= MAX_DIGITS)]
     small = [v for v in small if (low is None or v >= low) and (high is None or v <= high)]
     multiples: list[Schema] = [{"enum": [_plain(v) for v in small if _is_multiple(v, step)]}] if small else []
     if (step * 1024).is_integer():  # known exactly

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 from ensue.errors import InvalidGrammar
 
 _MAX_EXACT = 2**53  # whole numbers up to here are the same as doubles
+MAX_DIGITS = 15  # of a fraction: with more of them, the library reads another double than everybody else
 
 
 def check_value(value: Any, param: str | None) -> Any:
@@ -36,7 +38,16 @@ def _check_number(value: float, param: str | None) -> float:
     is_small = isinstance(value, float) and 0 < abs(value) < 1e-9
     if not math.isfinite(value) or abs(value) > _MAX_EXACT or is_small:
         raise InvalidGrammar(f"Numbers must lie between 1e-9 and {_MAX_EXACT} in size, or be 0.", param=param)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if num_digits(value) > MAX_DIGITS and isinstance(value, float):
+        raise InvalidGrammar(f"Fractions may have at most {MAX_DIGITS} digits.", param=param)
+    return value
+
+
+def num_digits(value: float) -> int:
+    """Significant ones, in decimals."""
+    return len(Decimal(str(value)).normalize().as_tuple().digits)
 
 
 def is_number(value: Any) -> bool:

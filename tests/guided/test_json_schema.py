@@ -261,6 +261,25 @@ ENFORCED: list[tuple[str, Json, list[str], list[str]]] = [
     ("pattern of names", {"type": "object", "patternProperties": {'^[^"]$': {}}} | CLOSED, ['{"a":1}'], ['{"\\"":1}']),
     ("multipleOf a small half", {"type": "number", "multipleOf": 2**-10}, ["1", "0.0009765625"], ["0.6404342296"]),
     ("multipleOf 7.75", {"type": "number", "multipleOf": 7.75}, ["7.75", "31"], ["7234668553000143.50"]),
+    (
+        "bounds of many digits",
+        {"type": "number", "maximum": 0.1 + 0.2},
+        ["0.3", "0.2999"],
+        ["0.3000000000000001"],
+    ),
+    ("multipleOf a third", {"type": "number", "multipleOf": 1 / 3}, ["2", "0"], ["0.3333333333333333", "0.5"]),
+    (
+        "prefixItems in a draft that has none",
+        {"$schema": "http://json-schema.org/draft-07/schema#", "prefixItems": [{"const": 1}], "items": {"const": 2}},
+        ["[2]"],
+        ["[1]", "[1,2]"],
+    ),
+    (
+        "minContains in a draft that has none",
+        {"$schema": "http://json-schema.org/draft-06/schema#", "type": "array", "contains": True, "minContains": 0},
+        ["[2]"],
+        ["[]"],
+    ),
     ("annotations", {"title": "t", "x-mine": 1, "default": 3, "format": "int32", "type": "null"}, ["null"], ["1"]),
 ]
 
@@ -299,6 +318,7 @@ REFUSED: list[tuple[Json, str | None, str]] = [
     ({"properties": {"a": 3}}, "properties.a", "object or a boolean"),
     ({"enum": []}, "enum", "at least one"),
     ({"multipleOf": 1e-9, "minimum": 1}, "multipleOf", "too small"),
+    ({"enum": [1, 123456789.12345679]}, "enum[1]", "at most 15 digits"),
     ({"type": "integer", "multipleOf": 1e10}, "multipleOf", "at most"),
     ({"type": "string", "pattern": "^a*+a$"}, "pattern", "quantifier"),
     ({"type": "string", "pattern": "^a{2}{3}$"}, "pattern", "quantifier"),
