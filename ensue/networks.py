@@ -14,6 +14,8 @@ def canonical(networks: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ValueError: a text that is no network.
     """
+    if any("%" in text for text in networks):
+        raise ValueError("an address of one interface, which ip_network would take for one of all")
     parsed = [ipaddress.ip_network(text) for text in networks]
     fours = ipaddress.collapse_addresses(network for network in parsed if isinstance(network, ipaddress.IPv4Network))
     sixes = ipaddress.collapse_addresses(network for network in parsed if isinstance(network, ipaddress.IPv6Network))

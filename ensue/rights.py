@@ -25,6 +25,7 @@ TIMES = ("not_before", "expires_at")
 MAX_ENTRIES = 64  # models, and networks, of one key
 MAX_GLOB_LENGTH = 256
 LARGEST = 2**63 - 1
+MAX_OVERLAP_S = 365 * 86_400  # of a rotated key's old token
 
 
 @dataclass(frozen=True, slots=True)

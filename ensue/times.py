@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 _UNITS = {"y": 365 * 86400, "w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile("".join(rf"(?:(\d{{1,9}}){unit})?" for unit in _UNITS))
-_LATEST = datetime.max.replace(tzinfo=UTC).timestamp()
+LATEST = int(datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp())
 
 
 def parse_time(text: str, now: float) -> int:
@@ -20,7 +20,7 @@ def parse_time(text: str, now: float) -> int:
         moment = now + parse_duration(text)
     except ValueError:
         moment = _parse_moment(text)
-    if not 0 <= moment <= _LATEST:
+    if not 0 <= moment <= LATEST:
         raise ValueError("a time between the years 1970 and 9999")
     return int(moment)
 

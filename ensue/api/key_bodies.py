@@ -13,25 +13,24 @@ from ensue.api.bodies import Body
 from ensue.api.bounds import Bound
 from ensue.api.fields import Boolean, Choice, Integer, ListOf, Schema, Text, as_int, param
 from ensue.errors import InvalidRequest
-from ensue.rights import LIMITS, MAX_ENTRIES, MAX_GLOB_LENGTH, SCOPES, TIMES, KeyRights
+from ensue.rights import LIMITS, MAX_ENTRIES, MAX_GLOB_LENGTH, MAX_OVERLAP_S, SCOPES, TIMES, KeyRights
 from ensue.store.api_key import MAX_LABEL_LENGTH
 from ensue.store.key_admin import ADMIN, KeyChanges
-from ensue.times import parse_time
+from ensue.times import LATEST, parse_time
 
 DEFAULT_OVERLAP_S = 86_400
-MAX_OVERLAP_S = 365 * 86_400
 LIFTED = {**dict.fromkeys((*LIMITS, *TIMES)), "priority": 0, "allow_ips": ()}  # what null sets, in a change
 
 
 class TimeKind:
     """Unix seconds, or a text that `ensue.times` reads; parsed to seconds."""
 
-    schema: ClassVar[Schema] = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]}
+    schema: ClassVar[Schema] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LATEST}, {"type": "string"}]}
 
     def parse(self, value: Any, path: str) -> int:
         number = as_int(value)
         if number is not None:
-            return Integer(low=0).parse(number, path)
+            return Integer(0, LATEST).parse(number, path)
         try:
             return parse_time(Text(64).parse(value, path), time.time())
         except ValueError as error:

@@ -41,6 +41,8 @@ class KeyOption:
         items = tuple(given) if self.is_repeatable else (given,)
         if any(item.strip().lower() == NONE for item in items):
             return self._read_none(len(items))
+        if self.is_repeatable and any("," in item for item in items):
+            raise ConfigError(f"{self.flag} takes one value: give it again for each, without commas.")
         if self.is_repeatable:
             return frozenset(items) if self.right == "scopes" else items
         try:

@@ -13,21 +13,32 @@ from rich.text import Text
 
 from ensue.rights import LIMITS, TIMES
 from ensue.store.api_key import ApiKey, describe
+from ensue.times import LATEST
 
 COLUMNS = ("id", "name", "owner", "ends in", "state", "scopes", "models", "limits", "expires")
 WIDTH_OF_A_FILE = 240
+WIDTH_FOR_ALL = 120
+NARROW_COLUMNS = ("id", "name", "ends in", "state", "expires")  # on a terminal; `ensue keys show` has the rest
 STYLES = {"active": "green", "revoked": "red", "expired": "red"}
 POINTS_IN_TIME = (*TIMES, "created_at", "revoked_at", "old_until")
 
 
-def print_keys(keys: Iterable[ApiKey]) -> None:
+def print_keys(keys: Iterable[ApiKey], console: Console | None = None) -> None:
     """One row a key."""
+    console = console or _console()
+    is_narrow = console.width < WIDTH_FOR_ALL
+    columns = NARROW_COLUMNS if is_narrow else COLUMNS
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold", no_wrap=column in ("id", "ends in", "state"))
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column not in ("name", "owner", "scopes", "models", "limits"))
     for key in keys:
-        table.add_row(*_row(key))
-    _console().print(table)
+        cells = dict(zip(COLUMNS, _row(key), strict=True))
+        if is_narrow:
+            cells["expires"] = Text(cells["expires"].plain.partition(" ")[0])
+        table.add_row(*(cells[column] for column in columns))
+    console.print(table)
+    if is_narrow:
+        console.print(Text("All of one: ensue keys show KEY", "dim"))
 
 
 def print_key(key: ApiKey) -> None:
@@ -59,7 +70,7 @@ def _row(key: ApiKey) -> Iterator[Text]:
 def _shown(name: str, value: Any) -> Text:
     if value is None:
         return Text("")
-    if name in POINTS_IN_TIME:
+    if name in POINTS_IN_TIME and value <= LATEST:
         return Text(datetime.fromtimestamp(value, UTC).isoformat(" ", "minutes").replace("+00:00", "Z"))
     return Text(" ".join(value) if isinstance(value, list) else str(value))
 

@@ -9,6 +9,7 @@ import typer
 from ensue.cli.key_options import rights_of, with_rights
 from ensue.cli.place import Place
 from ensue.errors import ConfigError
+from ensue.rights import MAX_OVERLAP_S
 from ensue.times import parse_duration
 
 app = typer.Typer(name="keys", help="Make, list, change, rotate and revoke API keys.", no_args_is_help=True)
@@ -99,6 +100,8 @@ def rotate(
         overlap_s = parse_duration(overlap)
     except ValueError as error:
         raise ConfigError(f"--overlap must be {error}.") from None
+    if overlap_s > MAX_OVERLAP_S:
+        raise ConfigError(f"--overlap must be at most {MAX_OVERLAP_S // 86_400}d.")
     from ensue.cli import key_acts
 
     key_acts.rotate(Place(data_dir, database_url), key, overlap_s, as_json=as_json)

@@ -27,7 +27,7 @@ def show(
     by: Annotated[list[str] | None, typer.Option("--by", help="day, key, model (repeatable); default: all.")] = None,
     first: Annotated[str | None, typer.Option("--from", help="First day, as 2026-01-31; UTC.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day; it counts, too.")] = None,
-    key: Annotated[str | None, typer.Option("--key", help="Id of a key.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Id of a key, or its name where no other has it.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="Canonical name of a model.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
@@ -54,7 +54,7 @@ def requests(
         str | None, typer.Option("--from", help="First day or time: 2026-01-31, 2026-01-31T12:00Z.")
     ] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day, which counts, or time, which does not.")] = None,
-    key: Annotated[str | None, typer.Option("--key", help="Id of a key.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Id of a key, or its name where no other has it.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="Canonical name of a model.")] = None,
     user: Annotated[str | None, typer.Option("--user", help="Label of the requests.")] = None,
     before: Annotated[str | None, typer.Option("--before", help="Those before the request with this id.")] = None,

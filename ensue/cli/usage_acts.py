@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -14,15 +15,17 @@ from rich.table import Table
 from rich.text import Text
 
 from ensue.cli.place import Place, database_of
-from ensue.errors import ConfigError, InvalidRequest
+from ensue.errors import ConfigError, InvalidRequest, shown
 from ensue.store import instances
+from ensue.store.db import Database
 from ensue.store.ledger_rows import recover
-from ensue.store.usage import SUMS, Dimension, UsageRow, Wanted, purge
-from ensue.store.usage_report import as_csv, as_dict, parse_day, parse_wanted, read_report
+from ensue.store.usage import SUMS, Dimension, UsageRow, Wanted, keys_called, purge
+from ensue.store.usage_report import as_csv, as_dict, parse_day, parse_wanted, read_report, reading
 from ensue.store.usage_rows import RequestRow, parse_rows_wanted, read_rows, rows_as_csv
 
 NUMBERS = (*SUMS, "total_tokens")
-WIDTH_OF_A_FILE = 240
+WIDTH_OF_A_FILE, WIDTH_FOR_ALL = 240, 160
+NARROW_COLUMNS = ("time", "key", "model", "prompt", "completion", "finish", "status")  # of requests, on a terminal
 REQUEST_COLUMNS: tuple[tuple[str, Callable[[RequestRow], str]], ...] = (
     ("time", lambda row: datetime.fromtimestamp(int(row["created_at"] or 0), UTC).strftime("%Y-%m-%d %H:%M:%SZ")),
     ("id", lambda row: str(row["id"])),
@@ -44,7 +47,7 @@ def show(place: Place, parameters: Mapping[str, str], form: Literal["json", "csv
     wanted = _wanted(parameters)
     with database_of(place.config) as database:
         recover(database, lambda instance_id: instances.is_alive(database, instance_id), int(time.time()))
-        rows = read_report(database, wanted)
+        rows = read_report(database, replace(wanted, key_id=_key_id(database, wanted.key_id)))
     if form == "json":
         sys.stdout.write(json.dumps([as_dict(row, wanted.by) for row in rows], indent=2) + "\n")
     elif form == "csv":
@@ -61,7 +64,7 @@ def show_requests(
         wanted = parse_rows_wanted(parameters, limit)
         with database_of(place.config) as database:
             recover(database, lambda instance_id: instances.is_alive(database, instance_id), int(time.time()))
-            rows = read_rows(database, wanted)
+            rows = read_rows(database, replace(wanted, key_id=_key_id(database, wanted.key_id)))
     except InvalidRequest as error:
         raise ConfigError(f"--{error.message}") from None
     if form == "json":
@@ -70,6 +73,18 @@ def show_requests(
         sys.stdout.write(rows_as_csv(rows))
     else:
         _print_requests(rows)
+
+
+def _key_id(database: Database, word: str | None) -> str | None:
+    """The id of the key that is called so; none is asked for by None, and one that nobody needed by an empty word."""
+    if not word:
+        return word
+    with reading(database) as connection:
+        found = keys_called(connection, word)
+    if len(found) != 1:
+        how_many = f"{len(found)} API keys have the name" if found else "There is no API key with the id or name"
+        raise ConfigError(f"{how_many} {shown(word)!r}: see `ensue keys list`.")
+    return found[0]
 
 
 def purge_before(place: Place, before: str) -> None:
@@ -106,13 +121,14 @@ def _print_table(rows: Sequence[UsageRow], by: Sequence[Dimension]) -> None:
 
 def _print_requests(rows: Sequence[RequestRow]) -> None:
     """The newest last, where a terminal is read."""
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+    columns = [one for one in REQUEST_COLUMNS if console.width >= WIDTH_FOR_ALL or one[0] in NARROW_COLUMNS]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, _ in REQUEST_COLUMNS:
+    for heading, _ in columns:
         is_number = heading in ("prompt", "cached", "completion", "seconds")
         table.add_column(heading, overflow="fold", justify="right" if is_number else "left")
     for row in reversed(rows):
-        table.add_row(*(Text(shown(row)) for _, shown in REQUEST_COLUMNS))
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+        table.add_row(*(Text(as_text(row)) for _, as_text in columns))
     console.print(table if rows else "There are no such requests.")
 
 

@@ -111,6 +111,15 @@ def names_of_keys(connection: Connection) -> dict[str, str]:
     return {key_id: name for table in tables for key_id, name in connection.execute(select(table.c.id, table.c.name))}
 
 
+def keys_called(connection: Connection, word: str) -> list[str]:
+    """Ids of the keys that have this id, else of those that have this name."""
+    names = names_of_keys(connection)
+    has_used = select(usage_by_day.c.key_id).where(usage_by_day.c.key_id == word).limit(1)
+    if word in names or connection.execute(has_used).first() is not None:
+        return [word]
+    return [key_id for key_id, name in names.items() if name == word]
+
+
 def purge(database: Database, before: date, go_on: Callable[[], bool] = lambda: True) -> int:
     """Delete the settled rows of the days before that one, and return their number; the sums stay."""
     midnight = int(datetime.combine(before, time(), UTC).timestamp())

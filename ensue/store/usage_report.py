@@ -16,6 +16,9 @@ from ensue.errors import InvalidRequest, Overloaded
 from ensue.store.db import Database
 from ensue.store.usage import DIMENSIONS, SUMS, Dimension, UsageRow, Wanted, usage
 
+FROM_AFTER_TO = "from must not be after to."
+FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # the last four are the wide forms, which some locales compute
+
 Cell = str | int | float | None
 
 
@@ -28,13 +31,16 @@ def parse_wanted(parameters: Mapping[str, str]) -> Wanted:
     by = tuple(word.strip() for word in parameters.get("by", ",".join(DIMENSIONS)).split(","))
     if not set(by) <= set(DIMENSIONS) or len(set(by)) < len(by):
         raise InvalidRequest(f"by must be some of {', '.join(DIMENSIONS)}, separated by commas.", param="by")
-    return Wanted(
+    wanted = Wanted(
         by=cast(tuple[Dimension, ...], by),
         first=_parse_day(parameters, "from"),
         last=_parse_day(parameters, "to"),
         key_id=parse_name(parameters, "key"),
         model=parse_name(parameters, "model"),
     )
+    if wanted.first is not None and wanted.last is not None and wanted.first > wanted.last:
+        raise InvalidRequest(FROM_AFTER_TO, param="from")
+    return wanted
 
 
 def parse_day(text: str) -> date:
@@ -109,4 +115,4 @@ def csv_of(names: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> str:
 
 def _harmless(value: Cell) -> Cell:
     """Spreadsheets compute texts that begin like this; names are what somebody made up."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

@@ -13,7 +13,7 @@ from ensue.errors import InvalidRequest
 from ensue.store.db import Database
 from ensue.store.schema import ledger
 from ensue.store.usage import all_of, names_of_keys
-from ensue.store.usage_report import csv_of, parse_day, parse_name, reading
+from ensue.store.usage_report import FROM_AFTER_TO, csv_of, parse_day, parse_name, reading
 
 DEFAULT_LIMIT = 100
 COLUMNS = (
@@ -57,7 +57,7 @@ def parse_rows_wanted(parameters: Mapping[str, str], limit: int = DEFAULT_LIMIT)
     Raises:
         InvalidRequest: with the parameter in `param`.
     """
-    return RowsWanted(
+    wanted = RowsWanted(
         first=_parse_moment(parameters, "from", timedelta()),
         end=_parse_moment(parameters, "to", timedelta(days=1)),
         key_id=parse_name(parameters, "key"),
@@ -66,6 +66,9 @@ def parse_rows_wanted(parameters: Mapping[str, str], limit: int = DEFAULT_LIMIT)
         before=parse_name(parameters, "before"),
         limit=limit,
     )
+    if wanted.first is not None and wanted.end is not None and wanted.first > wanted.end:
+        raise InvalidRequest(FROM_AFTER_TO, param="from")
+    return wanted
 
 
 def _parse_moment(parameters: Mapping[str, str], name: str, added_to_day: timedelta) -> int | None:

@@ -185,6 +185,7 @@ async def test_a_child_with_nothing_of_its_makers_is_refused(limited: Admin, bod
         ({"expires_at": "soon"}, "expires_at"),
         ({"expires_at": 1}, "expires_at"),
         ({"expires_at": -1}, "expires_at"),
+        ({"expires_at": 253_402_300_800}, "expires_at"),
         ({"expires_at": "1d", "not_before": "2d"}, "expires_at"),
         ({"allow_ips": ["10.0.0.1/8"]}, "allow_ips"),
         ({"allow_ips": ["localhost"]}, "allow_ips"),

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from ensue.cli.app import app
 from ensue.cli.key_options import TABLE, KeyOption
+from ensue.cli.key_tables import print_keys
 from ensue.errors import EnsueError
-from ensue.rights import KeyRights
+from ensue.rights import SCOPES, KeyRights
+from ensue.store.api_key import ApiKey
 from ensue.store.audit import AuditLog
 from ensue.store.db import Database, sqlite_url
 from ensue.store.keys import KeyStore
-from ensue.times import parse_duration, parse_time
+from ensue.times import LATEST, parse_duration, parse_time
 from tests.cli.test_cli import ensue
 from tests.product.server import running_server, wait_until
 
@@ -134,6 +139,19 @@ def test_people_see_tables(keys: Run) -> None:
     assert all(part in listed[1] for part in ("[red]team", "active", "max n 3"))
 
 
+def test_a_terminal_of_80_columns_has_a_line_a_key() -> None:
+    rights = KeyRights(scopes=frozenset(SCOPES), models=("a" * 99,), not_before=2**37, expires_at=LATEST)
+    key = ApiKey("key_0123456789abcdef01234567", "team", "Ann", "wxyz", rights, 1)
+    console = Console(width=80, file=io.StringIO())
+    print_keys([key, replace(key, rights=replace(rights, expires_at=2**62))], console)
+    assert isinstance(console.file, io.StringIO)
+    header, first, second, hint = console.file.getvalue().splitlines()
+    assert header.split() == ["id", "name", "ends", "in", "state", "expires"]
+    assert first.split() == [key.id, "team", "wxyz", "not", "valid", "yet", "9999-12-31"]
+    assert second.startswith(key.id)
+    assert "ensue keys show" in hint
+
+
 def test_acts_are_written_down_with_who_did_them(keys: Run, tmp_path: Path) -> None:
     keys("create", "--name", "team")
     keys("update", "team", "--max-n", "2")
@@ -167,6 +185,10 @@ def test_acts_are_written_down_with_who_did_them(keys: Run, tmp_path: Path) -> N
         (["update", "one"], "nothing to change"),
         (["update", "one", "--scope", "admin"], "does not become an admin key"),
         (["rotate", "one", "--overlap", "long"], "--overlap must be a duration"),
+        (["rotate", "one", "--overlap", "366d"], "--overlap must be at most 365d."),
+        (["create", "--scope", "chat,completions"], "--scope takes one value"),
+        (["create", "--model", "a", "--model", "b,c"], "--model takes one value: give it again for each"),
+        (["create", "--allow-ip", "fe80::1%eth0"], "--allow-ip: allow_ips must be"),
         (["rotate", "gone"], "has been revoked"),
         (["update", "gone", "--enable"], "has been revoked"),
         (["update", "gone", "--max-n", "2"], "has been revoked"),

@@ -6,13 +6,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from ensue.cli import usage_acts
 from ensue.outputs import Usage
 from ensue.store.db import Database, sqlite_url
+from ensue.store.keys import KeyStore
 from ensue.store.migrate import upgrade
+from ensue.store.usage_rows import RowsWanted, read_rows
 from tests.store.ledger_tools import DAY, NOON, batch, reservation, rows, settlement, write
 
 
@@ -55,7 +59,29 @@ def test_people_see_single_requests_the_newest_last(database: Database, tmp_path
     assert lines[0].split()[:6] == ["time", "id", "key", "endpoint", "model", "user"]
     assert [line.split()[2] for line in lines[1:]] == ["req_2", "req_3"]
     assert lines[1].split()[:2] == ["2026-03-10", "12:00:00Z"]
-    assert "There are no such requests" in usage(tmp_path, "requests", "--key", "key_b").stdout
+    assert "There are no such requests" in usage(tmp_path, "requests", "--user", "nobody").stdout
+
+
+def test_a_terminal_of_80_columns_has_a_line_a_request(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(usage_acts, "WIDTH_OF_A_FILE", 80)
+    usage_acts._print_requests(read_rows(database, RowsWanted()))
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == ["time", "key", "model", "prompt", "completion", "finish", "status"]
+    assert len(lines) == 3
+
+
+def test_a_key_is_named_by_its_name_too(database: Database, tmp_path: Path) -> None:
+    with closing(KeyStore(database)) as keys:
+        for name in ("team", "twin", "twin"):
+            key, _ = keys.create(name)
+            write(database, batch(reservation(key.id, key_id=key.id), settlement(key.id)))
+    (row,) = json.loads(usage(tmp_path, "--by", "key", "--key", "team", "--json").stdout)
+    assert (row["key_name"], row["requests"]) == ("team", 1)
+    (row,) = json.loads(usage(tmp_path, "requests", "--key", "team", "--json").stdout)
+    assert row["key_name"] == "team"
+    assert "2 API keys have the name 'twin'" in usage(tmp_path, "--key", "twin").stderr
 
 
 def test_programs_get_single_requests_as_json_or_csv(database: Database, tmp_path: Path) -> None:
@@ -82,6 +108,10 @@ def test_a_purge_leaves_the_sums(database: Database, tmp_path: Path) -> None:
         (("requests", "--from", "soon"), "--from must be a day like 2026-01-31 or a time"),
         (("requests", "--before", "req_9"), "--before must be the id of a request"),
         (("--by", "day", "requests"), "Options of `ensue usage requests` stand after it"),
+        (("--from", "2026-03-11", "--to", "2026-03-10"), "--from must not be after to."),
+        (("requests", "--from", "2026-03-12T10:00", "--to", "2026-03-11"), "--from must not be after to."),
+        (("--key", "key_b"), "There is no API key with the id or name 'key_b'"),
+        (("requests", "--key", "nobody"), "There is no API key with the id or name 'nobody'"),
         (("purge", "--before", "today"), "--before must be a day like 2026-01-31"),
     ],
 )

@@ -56,7 +56,7 @@ def test_a_table_has_a_line_of_names() -> None:
     assert as_csv([], DIMENSIONS) == header
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", '=HYPERLINK("http://x","y")'])
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1", "\uff20x", '=HYPERLINK("http://x","y")'])
 def test_no_name_is_a_formula(name: str) -> None:
     (cells,) = list(csv.reader(StringIO(as_csv([replace(ROW, key_name=name, model=name)], DIMENSIONS))))[1:]
     assert cells[2:4] == [f"'{name}"] * 2
