@@ -35,6 +35,18 @@ _TOO_LARGE = re.compile(
 # A schema that grows more than so many fold, beyond so many bytes, has more alternatives than the library takes: of
 # thousands of published ones, none that it took whole grew more than half as much.
 _MAX_GROWTH, _MIN_GROWN_BYTES = 8, 64 * 2**10
+_OURS = (  # what of the library's words is said in ours
+    (re.compile("Unsatisfiable schema: "), "No value that can be generated fits the schema: "),
+    (re.compile("Regex is empty.*"), "no text matches all that is said of a string"),
+    (
+        re.compile("patternProperty .* not disjoint"),
+        "Two of patternProperties match one name, which cannot be enforced",
+    ),
+    (
+        re.compile(".*lookarounds not supported yet"),
+        "Word boundaries, and ^ or $ within a regex, are lookarounds, which are not supported",
+    ),
+)
 _QUOTED = re.compile(r"""(["'/`]).*?\1""", re.DOTALL)
 
 
@@ -231,5 +243,7 @@ def sentence(error: str, *, has_places: bool = False) -> str:
         return "The constraint is too complex for the library that makes its masks."
     first = detail[1] if detail else _PLACE.sub("", error.strip()).split("\n", 1)[0].split("; ")[0]
     words = _QUOTED.sub("…", first.removeprefix("failed to compile JSON schema: "))[:200].rstrip(". ")
+    for theirs, ours in _OURS:
+        words = theirs.sub(ours, words)
     plain = "".join(c if c.isprintable() else " " for c in words)
     return f"Line {where[1]}, column {where[2]}: {plain}." if where and has_places else f"{plain}."

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ensue.errors import InvalidGrammar
 from ensue.guided.constraint import MAX_NESTING
+from ensue.guided.verbose import without_comments
 
 _WORD = r"\w\p{N}"  # what anyone takes for a word's characters: Python counts ² among them
 _SPACE = r"\s\x1c-\x1f"
@@ -34,7 +35,7 @@ def narrow(pattern: str) -> str:
     """
     if nesting_of(pattern) > MAX_NESTING:
         raise InvalidGrammar(f"The regex is nested deeper than {MAX_NESTING} groups.")
-    return "".join(map(_narrowed, _pieces(pattern)))
+    return "".join(map(_narrowed, _pieces(without_comments(pattern))))
 
 
 def nesting_of(pattern: str) -> int:

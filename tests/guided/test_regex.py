@@ -13,6 +13,7 @@ from ensue.errors import InvalidGrammar
 from ensue.guided.constraint import Constraint
 from ensue.guided.ecma_regex import to_rust
 from ensue.guided.regex import narrow
+from ensue.guided.verbose import without_comments
 from tests.guided.walk import accepts, backend, walk
 
 PIECES = [
@@ -89,6 +90,26 @@ def test_regexes_that_cannot_be_are_refused(regex: str, words: str) -> None:
 def test_choices_that_cannot_be_are_refused(choices: tuple[str, ...]) -> None:
     with pytest.raises(InvalidGrammar):
         backend().compile(Constraint.of_choices(choices))
+
+
+VERBOSE = [  # a regex with the flag x, the same without
+    ("(?x) a b # c\n [ ^ ] d ] e", "ab[^]d]e"),
+    ("(?x: a\n(b c)) d", "(?:a(bc)) d"),
+    ("(?x)a(?-x: b)[ c ]\\ \\#", "a(?: b)[c]\\ \\#"),
+    ("((?ix) a )  b(?i) c", "((?i)a)  b(?i) c"),
+    ("(?s-x:. )(?x:(?-xi: ) #)\n)", "(?s:. )(?:(?-i: ))"),
+    ("(?<x> a)[(?x) ]", "(?<x> a)[(?x) ]"),
+]
+
+
+@pytest.mark.parametrize(("regex", "plain"), VERBOSE, ids=[v[1] for v in VERBOSE])
+def test_spaces_and_comments_of_verbose_regexes_mean_nothing(regex: str, plain: str) -> None:
+    assert without_comments(regex) == plain
+
+
+def test_a_verbose_regex_of_several_lines_matches_as_a_whole() -> None:
+    constraint = Constraint("regex", "(?x)\n a  # first\n b{1, 2}  # second\n | c")
+    assert [text for text in ("ab", "abb", "c", "a", "\nab", "abbb") if accepts(constraint, text)] == ["ab", "abb", "c"]
 
 
 NARROW = [
