@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from ensue.engine.sequence import Sequence
 
@@ -27,7 +28,8 @@ def divide(total: int, demands: Mapping[str, int], weights: Mapping[str, float])
     shares, left, weight_left = dict[str, int](), total, sum(weights[key] for key in demands)
     for key in sorted(demands, key=lambda key: demands[key] / weights[key]):
         fair = math.ceil(left * weights[key] / weight_left) if weight_left > 0 else left
-        shares[key] = min(demands[key], fair, left)
+        num_others = len(demands) - len(shares) - 1  # each is to move
+        shares[key] = min(demands[key], max(min(fair, left - num_others), min(1, left)))
         left -= shares[key]
         weight_left -= weights[key]
     return shares
@@ -45,7 +47,7 @@ def shares_of_step(budget: int, sequences: Iterable[Sequence]) -> dict[str, int]
 def turns(waiting: Iterable[Sequence], running: Iterable[Sequence]) -> Iterator[Sequence]:
     """Waiting sequences in the order in which they may start: by priority, then the key with least for its weight.
 
-    It counts the one that starts, as `above_share` does: who gives way must not come first again.
+    It counts the one that starts, as a claim does: who gives way must not come first again.
 
     Args:
         waiting: in the order of service, which holds within a key.
@@ -65,30 +67,75 @@ def turns(waiting: Iterable[Sequence], running: Iterable[Sequence]) -> Iterator[
             del queues[key]
 
 
-def above_share(candidate: Sequence, running: list[Sequence], num_blocks: int | None) -> Sequence | None:
-    """The youngest sequence of the key that holds most above its share, where it would hold most even after giving way.
+def heads(in_turn: Iterable[Sequence]) -> Iterator[Sequence]:
+    """The first of each key."""
+    seen = set[str]()
+    for sequence in in_turn:
+        if key_of(sequence) not in seen:
+            seen.add(key_of(sequence))
+            yield sequence
 
-    The first of the running sequences never gives way, so that whatever happens one of them comes to its end; nor does
-    a more urgent one.
 
-    Args:
-        candidate: that waits for slots or blocks.
-        num_blocks: that it needs; None: slots are what is missing.
-    """
-    held = Counter[str]()
-    for sequence in running:
-        held[key_of(sequence)] += 1 if num_blocks is None else len(sequence.block_table)
-    wanted = (held[key_of(candidate)] + (1 if num_blocks is None else num_blocks)) / weight_of(candidate)
-    may_go = (
-        s
-        for s in running[1:]
-        if key_of(s) != key_of(candidate)
-        and s.request.priority >= candidate.request.priority
-        and held[key_of(s)] / weight_of(s) > wanted
-    )
-    return largest(may_go, held)
+def blocks_held(sequences: Iterable[Sequence]) -> Counter[str]:
+    """Blocks that each key has in tables; those that several of its sequences share count once."""
+    blocks = dict[str, set[int]]()
+    for sequence in sequences:
+        blocks.setdefault(key_of(sequence), set()).update(sequence.block_table)
+    return Counter({key: len(held) for key, held in blocks.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a waiting sequence asks of other keys: a slot, or so many blocks."""
+
+    candidate: Sequence
+    held: Mapping[str, int]  # slots or blocks, by key
+    num_wanted: int
+
+    def may_take_from(self, sequence: Sequence) -> bool:
+        """Whether it is of another key and no more urgent."""
+        is_rival = key_of(sequence) != key_of(self.candidate)
+        return is_rival and sequence.request.priority >= self.candidate.request.priority
+
+    def is_above_share(self, sequence: Sequence) -> bool:
+        """Whether its key would hold more than the candidate's even after giving way."""
+        wanted = (self.held[key_of(self.candidate)] + self.num_wanted) / weight_of(self.candidate)
+        return self.held[key_of(sequence)] / weight_of(sequence) > wanted
 
 
 def largest(sequences: Iterable[Sequence], held: Mapping[str, int]) -> Sequence | None:
     """Of the key that holds most for its weight, the youngest of the least urgent."""
     return max(sequences, key=lambda s: (held[key_of(s)] / weight_of(s), s.key), default=None)
+
+
+class Absences:
+    """Keys that had to give way with all they ran. Once back, they are safe for as many steps as they were out.
+
+    They are so at least until they have a token more than before. So a key that was pushed out comes on, and gets its
+    part of the time, however many others come.
+    """
+
+    def __init__(self) -> None:
+        self._left_at: dict[str, int] = {}
+        self._back: dict[str, tuple[Sequence, int]] = {}  # who came back first, and the step until which it is safe
+
+    def leave(self, key: str, step: int) -> None:
+        self._left_at.setdefault(key, step)
+        self._back.pop(key, None)
+
+    def come_back(self, sequence: Sequence, step: int) -> None:
+        left_at = self._left_at.pop(key_of(sequence), None)
+        if left_at is not None:
+            self._back[key_of(sequence)] = sequence, 2 * step - left_at + 1
+
+    def is_safe(self, key: str, step: int) -> bool:
+        if key not in self._back:
+            return False
+        first, until = self._back[key]
+        is_catching_up = first.num_to_compute > 1 and not (first.is_finished or first.is_preempted)
+        return step < until or is_catching_up
+
+    def keep(self, keys: set[str]) -> None:
+        """Forget all others."""
+        self._left_at = {key: step for key, step in self._left_at.items() if key in keys}
+        self._back = {key: back for key, back in self._back.items() if key in keys}

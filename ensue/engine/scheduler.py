@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, takewhile
 
 from ensue.engine.block_manager import BlockManager
-from ensue.engine.fair_share import above_share, key_of, largest, shares_of_step, turns
+from ensue.engine.fair_share import Absences, Claim, blocks_held, heads, key_of, largest, shares_of_step, turns
 from ensue.engine.sequence import Sequence
 
 
@@ -72,6 +73,8 @@ class Scheduler:
         self.waiting: list[Sequence] = []
         self.paused: list[Sequence] = []  # beams with nothing to compute until the others of their group are as far
         self.num_preemptions = 0
+        self._absences = Absences()
+        self._num_steps = 0
         self._has_prefix_cache = has_prefix_cache
         self._max_num_seqs = max_num_seqs
         self._max_num_batched_tokens = max(max_num_batched_tokens, max_num_seqs)
@@ -81,26 +84,26 @@ class Scheduler:
         _insert(self.waiting, sequence)
 
     def schedule(self) -> SchedulerOutput:
-        """Choose the next step: one generated token of each running sequence has its place, the rest goes to chunks."""
+        """Choose the next step: of a key's share, one token of each that generates has its place, the rest is chunks."""
+        self._num_steps += 1
         self._make_way()
         work = SchedulerOutput(blocks_to_zero=self.blocks.take_blocks_to_zero())
-        budget = self._max_num_batched_tokens - sum(map(self._has_place, self.running))
-        shares = shares_of_step(budget, self._with_chunks())
+        shares = shares_of_step(self._max_num_batched_tokens, self._active())
+        places = Counter(key_of(sequence) for sequence in self.running if sequence.has_place)
+        chunks = {key: max(0, share - places[key]) for key, share in shares.items()}
         num_preemptions = self.num_preemptions
         for sequence in list(self.running):
-            key, num_placed = key_of(sequence), int(self._has_place(sequence))
-            num_shared = min(sequence.num_to_compute - num_placed, shares.get(key, 0))
-            num_tokens = num_placed + num_shared
+            key = key_of(sequence)
+            num_placed = min(1, shares[key]) if sequence.has_place else 0
+            num_shared = min(sequence.num_to_compute - num_placed, chunks[key])
+            num_tokens = max(num_placed + num_shared, [sequence] == self.running[:1])  # lest nothing moves
             if num_tokens and not sequence.is_preempted and self._make_room(sequence, num_tokens):
-                shares[key] = shares.get(key, 0) - num_shared
+                shares[key] -= num_placed
+                chunks[key] -= num_shared
                 self._schedule(sequence, num_tokens, work)
         if self.num_preemptions == num_preemptions:
-            self._admit(shares, work)
+            self._admit(chunks, work)
         return work
-
-    def _has_place(self, sequence: Sequence) -> bool:
-        """Whether it goes on in any step; the first does, lest nothing moves where the shares are of others."""
-        return sequence.has_place or [sequence] == self.running[:1]
 
     def confirm(self, item: ScheduledSequence) -> None:
         """Note that a step's positions are in the cache, and finite: blocks that they fill can be found from now on."""
@@ -123,9 +126,15 @@ class Scheduler:
         leader.siblings = []
 
     def pause(self, beam: Sequence) -> None:
-        """Give the slot of a beam that has nothing to compute to others; it keeps its blocks while there are enough."""
+        """Give up the slot of a beam that has nothing to compute; it keeps its blocks while there are enough.
+
+        The next of its group has the slot, as if they were one sequence that goes on.
+        """
         self.running.remove(beam)
         _insert(self.paused, beam)
+        heir = next((s for s in self.waiting if s.handle == beam.handle), None)
+        if heir is not None:
+            self._enter(heir)
 
     def branch(self, beams: list[tuple[Sequence, Sequence]]) -> None:
         """Go on with beams in the blocks of those they grew from, given as pairs; they take the slots that are free."""
@@ -145,32 +154,97 @@ class Scheduler:
         heir.take_over(sequence, siblings)
         _insert(queue, heir)
 
-    def _with_chunks(self) -> list[Sequence]:
-        """Those that want a part of the step's tokens: none of them is decoding."""
-        running = [s for s in self.running if s.num_to_compute > 1]
-        return running if len(self.running) >= self._max_num_seqs else running + self.waiting
+    def _active(self) -> list[Sequence]:
+        """Those that want a part of the step's tokens: of a key whose next has no room, those that wait don't."""
+        if not self.waiting or len(self.running) >= self._max_num_seqs:
+            return self.running
+        if not self.running:  # what waits may yet lose its blocks to the next of it
+            return self.waiting
+        keys = {key_of(sequence) for sequence in heads(self.waiting) if not self._lacks(sequence)}
+        return self.running + [sequence for sequence in self.waiting if key_of(sequence) in keys]
 
     def _make_way(self) -> None:
-        """Where the next in turn can't start, preempt those of the key that holds most above its share."""
-        if not self.waiting or not self._has_rivals():
-            return
-        candidate = next(turns(self.waiting, self.running))
-        if len(self.running) >= self._max_num_seqs and not self._give_way(candidate, None):
-            return
-        while (num_needed := self._num_needed(candidate)) > self.blocks.num_free:
-            if not self._give_way(candidate, num_needed):
+        """Start those for whom other keys have to give way, before those that run take more."""
+        while self.waiting and self._has_rivals():
+            first, *others = heads(turns(self.waiting, self.running))
+            is_next = not self._runs(key_of(first)) or self._lacks(first)
+            if is_next and self._claim(first):
+                continue
+            if not any(self._is_new(other) and self._lacks(other) and self._claim(other) for other in others):
                 return
+
+    def _claim(self, candidate: Sequence) -> bool:
+        """Start a sequence, and let others give way where there is no room for it."""
+        while self._lacks(candidate):
+            if not self._give_way(candidate):
+                return False
+        self._start(candidate, self._find_prefix(candidate))
+        return True
+
+    def _lacks(self, candidate: Sequence) -> bool:
+        return len(self.running) >= self._max_num_seqs or self._num_needed(candidate) > self.blocks.num_free
+
+    def _runs(self, key: str) -> bool:
+        return any(key_of(sequence) == key for sequence in chain(self.running, self.paused))
+
+    def _is_new(self, candidate: Sequence) -> bool:
+        """Whether it asks for the first time, for a key that runs nothing."""
+        return candidate.scheduled_at is None and not candidate.is_preempted and not self._runs(key_of(candidate))
 
     def _has_rivals(self) -> bool:
         """Whether several keys want something; while there is one, nobody is above a share."""
         key = key_of(self.waiting[0])
         return any(key_of(sequence) != key for sequence in chain(self.running, self.waiting))
 
-    def _give_way(self, candidate: Sequence, num_blocks: int | None) -> bool:
-        sequence = above_share(candidate, self.running, num_blocks)
-        if sequence is not None:
-            self._preempt(sequence)
-        return sequence is not None
+    def _give_way(self, candidate: Sequence) -> bool:
+        """Let one sequence of the key that holds most above its share go; false where none has to.
+
+        The first that runs is spared, so that whatever happens one comes to its end; but not from a key that runs
+        nothing, which asks once for each of its requests.
+        """
+        claim = self._claim_of(candidate)
+        rivals = [s for s in self._holders(claim) if claim.may_take_from(s)]
+        may_go = [s for s in rivals if claim.is_above_share(s) and [s] != self.running[:1]]
+        if not may_go and self._is_new(candidate):
+            may_go = [s for s in rivals if self._may_be_pushed(s, claim)]
+        sequence = largest(may_go, claim.held)
+        if sequence is None:
+            return False
+        self._take_from(sequence)
+        return True
+
+    def _claim_of(self, candidate: Sequence) -> Claim:
+        if len(self.running) >= self._max_num_seqs:
+            return Claim(candidate, Counter(map(key_of, self.running)), 1)
+        return Claim(candidate, blocks_held(self._live()), self._num_needed(candidate))
+
+    def _holders(self, claim: Claim) -> list[Sequence]:
+        """Of what is claimed: those that wait or pause, where they hold blocks that would be free, else those that run."""
+        if len(self.running) >= self._max_num_seqs:
+            return self.running
+        in_use = self._blocks_in_use()
+        idle = [s for s in (*self.waiting, *self.paused) if s is not claim.candidate]
+        return [s for s in idle if not in_use.issuperset(s.block_table)] + self.running
+
+    def _may_be_pushed(self, sequence: Sequence, claim: Claim) -> bool:
+        """Whether its key holds more than its share of the time, too, or asks for more than one sequence."""
+        key = key_of(sequence)
+        if self._absences.is_safe(key, self._num_steps):
+            return False
+        return claim.is_above_share(sequence) or sum(key_of(s) == key for s in self._live()) > 1
+
+    def _live(self) -> Iterator[Sequence]:
+        return chain(self.running, self.waiting, self.paused)
+
+    def _take_from(self, sequence: Sequence) -> None:
+        if sequence not in self.running:
+            self._take_back(sequence)
+            return
+        self._preempt(sequence)
+        key = key_of(sequence)
+        if not any(key_of(s) == key for s in self.running):
+            self._absences.keep({key_of(s) for s in self._live()})
+            self._absences.leave(key, self._num_steps)
 
     def _admit(self, shares: dict[str, int], work: SchedulerOutput) -> None:
         """Start waiting sequences in turn, each when there is room for all of it."""
@@ -183,13 +257,24 @@ class Scheduler:
             found = self._find_prefix(sequence)
             if len(self.running) >= self._max_num_seqs or not self._has_room(sequence, found):
                 return
-            self.waiting.remove(sequence)
-            sequence.is_preempted = False
-            self._skip(sequence, found)
-            _insert(self.running, sequence)
+            self._start(sequence, found)
             num_tokens = min(sequence.num_to_compute, share)
             shares[key_of(sequence)] -= num_tokens
             self._schedule(sequence, num_tokens, work)
+
+    def _start(self, sequence: Sequence, found: list[int]) -> None:
+        """Let a waiting sequence run, with blocks for all of it: what fits now still does when its chunks come."""
+        self._skip(sequence, found)
+        end_of_table = len(sequence.block_table) * self.blocks.block_size
+        if end_of_table < sequence.num_tokens:
+            self.blocks.extend(sequence.block_table, end_of_table, sequence.num_tokens)
+        self._enter(sequence)
+
+    def _enter(self, sequence: Sequence) -> None:
+        self.waiting.remove(sequence)
+        sequence.is_preempted = False
+        self._absences.come_back(sequence, self._num_steps)
+        _insert(self.running, sequence)
 
     def _num_needed(self, sequence: Sequence) -> int:
         """Blocks that a waiting sequence lacks to start."""
