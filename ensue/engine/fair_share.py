@@ -132,8 +132,7 @@ class Absences:
         if key not in self._back:
             return False
         first, until = self._back[key]
-        is_catching_up = first.num_to_compute > 1 and not (first.is_finished or first.is_preempted)
-        return step < until or is_catching_up
+        return step < until or first.is_catching_up
 
     def keep(self, keys: set[str]) -> None:
         """Forget all others."""

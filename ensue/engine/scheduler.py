@@ -109,6 +109,7 @@ class Scheduler:
         """Note that a step's positions are in the cache, and finite: blocks that they fill can be found from now on."""
         sequence, block_size = item.sequence, self.blocks.block_size
         sequence.num_computed = item.end
+        sequence.is_catching_up &= item.end < sequence.num_tokens
         first, end = item.start // block_size, item.end // block_size
         if self._has_prefix_cache and first < end:
             hashes = self._hashes(sequence, end)
@@ -147,6 +148,7 @@ class Scheduler:
         """Forget a sequence that has ended. Where others wait for its prompt, the first of them goes on with it."""
         queue = next(queue for queue in (self.running, self.waiting, self.paused) if sequence in queue)
         queue.remove(sequence)
+        sequence.is_catching_up = False
         if not sequence.siblings:
             self.blocks.release(sequence.block_table, is_tainted=is_tainted)
             return
@@ -237,14 +239,10 @@ class Scheduler:
         return chain(self.running, self.waiting, self.paused)
 
     def _take_from(self, sequence: Sequence) -> None:
-        if sequence not in self.running:
+        if sequence in self.running:
+            self._preempt(sequence)
+        else:
             self._take_back(sequence)
-            return
-        self._preempt(sequence)
-        key = key_of(sequence)
-        if not any(key_of(s) == key for s in self.running):
-            self._absences.keep({key_of(s) for s in self._live()})
-            self._absences.leave(key, self._num_steps)
 
     def _admit(self, shares: dict[str, int], work: SchedulerOutput) -> None:
         """Start waiting sequences in turn, each when there is room for all of it."""
@@ -272,7 +270,7 @@ class Scheduler:
 
     def _enter(self, sequence: Sequence) -> None:
         self.waiting.remove(sequence)
-        sequence.is_preempted = False
+        sequence.is_preempted, sequence.is_catching_up = False, True
         self._absences.come_back(sequence, self._num_steps)
         _insert(self.running, sequence)
 
@@ -334,19 +332,27 @@ class Scheduler:
         return True
 
     def _last_to_keep(self, sequence: Sequence) -> Sequence:
-        """The youngest of the key with most blocks, among this one and those behind it, not in this step yet."""
-        held = Counter[str]()
-        for running in self.running:
-            held[key_of(running)] += len(running.block_table)
+        """The youngest of the key with most blocks, among this one and those behind it, not in this step yet.
+
+        The first gives way to no other, but where all those have only begun, for other keys.
+        """
         behind = self.running[self.running.index(sequence) :]
-        is_first = behind[0] is self.running[0]
-        return largest(behind[1:] if is_first else behind, held) or sequence
+        may_go = [s for s in behind if not self._is_spared(s, key_of(sequence))]
+        if behind[0] is self.running[0]:
+            may_go = may_go[1:] or (may_go if len(behind) > 1 else [])
+        return largest(may_go or behind[1:], blocks_held(self.running)) or sequence
+
+    def _is_spared(self, sequence: Sequence, key: str) -> bool:
+        """Whether what this key needs is not to be taken from it."""
+        own = key_of(sequence)
+        return own != key and (sequence.is_catching_up or self._absences.is_safe(own, self._num_steps))
 
     def _reclaim_from_waiting(self, sequence: Sequence) -> bool:
-        """Take the blocks of the youngest waiting or paused one (but this one) that holds any; false if none does."""
+        """Take the blocks of a waiting or paused one (but this one), of the key with most; false if none holds any."""
         in_use = self._blocks_in_use()
         idle = (s for s in (*self.waiting, *self.paused) if s is not sequence)
-        youngest = max((s for s in idle if not in_use.issuperset(s.block_table)), key=lambda s: s.key, default=None)
+        holders = (s for s in idle if not in_use.issuperset(s.block_table))
+        youngest = largest(holders, blocks_held(self._live()))
         if youngest is not None:
             self._take_back(youngest)
         return youngest is not None
@@ -354,10 +360,14 @@ class Scheduler:
     def _preempt(self, sequence: Sequence) -> None:
         self.running.remove(sequence)
         self._take_back(sequence)
-        sequence.is_preempted = True
+        sequence.is_preempted, sequence.is_catching_up = True, False
         sequence.num_preemptions += 1
         self.num_preemptions += 1
         self.add(sequence)
+        key = key_of(sequence)
+        if not any(key_of(s) == key for s in self.running):
+            self._absences.keep({key_of(s) for s in self._live()})
+            self._absences.leave(key, self._num_steps)
 
     def _take_back(self, sequence: Sequence) -> None:
         """Take its blocks, but for the first ones that running sequences share with it."""

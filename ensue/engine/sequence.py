@@ -39,6 +39,7 @@ class Sequence:
     finish_reason: FinishReason | None = None
     is_complete: bool = False  # by its grammar, without an end token
     is_preempted: bool = False
+    is_catching_up: bool = False  # since it was started, it has not come to choose a token
     num_preemptions: int = 0
     scheduled_at: float | None = None
     first_token_at: float | None = None
@@ -116,6 +117,7 @@ class Sequence:
         self.block_table, leader.block_table = leader.block_table, []
         self.num_computed, self.next_to_score = leader.num_computed, leader.next_to_score
         self.scheduled_at, self.is_preempted = leader.scheduled_at, leader.is_preempted
+        self.is_catching_up = leader.is_catching_up
         self.block_hashes, self.num_cached_tokens = leader.block_hashes, leader.num_cached_tokens
         self.siblings, leader.siblings = siblings, []
 
