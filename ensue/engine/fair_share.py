@@ -57,8 +57,7 @@ def turns(waiting: Iterable[Sequence], running: Iterable[Sequence]) -> Iterator[
         queues.setdefault(key_of(sequence), deque()).append(sequence)
     num_running = Counter(map(key_of, running))
     while queues:
-        heads = (queue[0] for queue in queues.values())
-        head = min(heads, key=lambda s: (s.request.priority, (num_running[key_of(s)] + 1) / weight_of(s), s.key))
+        head = min((queue[0] for queue in queues.values()), key=lambda s: _turn(s, num_running))
         yield head
         key = key_of(head)
         num_running[key] += 1
@@ -67,13 +66,18 @@ def turns(waiting: Iterable[Sequence], running: Iterable[Sequence]) -> Iterator[
             del queues[key]
 
 
-def heads(in_turn: Iterable[Sequence]) -> Iterator[Sequence]:
-    """The first of each key."""
-    seen = set[str]()
-    for sequence in in_turn:
-        if key_of(sequence) not in seen:
-            seen.add(key_of(sequence))
-            yield sequence
+def heads(waiting: Iterable[Sequence], running: Iterable[Sequence]) -> list[Sequence]:
+    """The next of each key, in turn."""
+    firsts = dict[str, Sequence]()
+    for sequence in waiting:
+        firsts.setdefault(key_of(sequence), sequence)
+    num_running = Counter(map(key_of, running))
+    return sorted(firsts.values(), key=lambda s: _turn(s, num_running))
+
+
+def _turn(sequence: Sequence, num_running: Mapping[str, int]) -> tuple[object, ...]:
+    num_then = num_running.get(key_of(sequence), 0) + 1
+    return (sequence.request.priority, num_then / weight_of(sequence), sequence.key)
 
 
 def blocks_held(sequences: Iterable[Sequence]) -> Counter[str]:
@@ -109,32 +113,45 @@ def largest(sequences: Iterable[Sequence], held: Mapping[str, int]) -> Sequence 
 
 
 class Absences:
-    """Keys that had to give way with all they ran. Once back, they are safe for as many steps as they were out.
+    """Keys that had to give way with all they ran.
 
-    They are so at least until they have a token more than before. So a key that was pushed out comes on, and gets its
-    part of the time, however many others come.
+    Once back, they are safe until they have a token more than before, and for as many steps as they were out from those
+    that ran meanwhile. So a key comes on, and gets its part of the time, however many others come.
     """
 
     def __init__(self) -> None:
-        self._left_at: dict[str, int] = {}
-        self._back: dict[str, tuple[Sequence, int]] = {}  # who came back first, and the step until which it is safe
+        self._out: dict[str, tuple[int, set[str]]] = {}  # since which step, and who ran since
+        self._back: dict[str, _Return] = {}
 
     def leave(self, key: str, step: int) -> None:
-        self._left_at.setdefault(key, step)
+        self._out.setdefault(key, (step, set()))
         self._back.pop(key, None)
 
-    def come_back(self, sequence: Sequence, step: int) -> None:
-        left_at = self._left_at.pop(key_of(sequence), None)
-        if left_at is not None:
-            self._back[key_of(sequence)] = sequence, 2 * step - left_at + 1
+    def note(self, running: Iterable[Sequence]) -> None:
+        """Who runs while others are out."""
+        if self._out:
+            keys = set(map(key_of, running))
+            for _, rivals in self._out.values():
+                rivals |= keys
 
-    def is_safe(self, key: str, step: int) -> bool:
-        if key not in self._back:
-            return False
-        first, until = self._back[key]
-        return step < until or first.is_catching_up
+    def come_back(self, sequence: Sequence, step: int) -> None:
+        key = key_of(sequence)
+        if key in self._out:
+            left_at, rivals = self._out.pop(key)
+            self._back[key] = _Return(sequence, 2 * step - left_at + 1, rivals)
+
+    def is_safe(self, key: str, rival: str, step: int) -> bool:
+        back = self._back.get(key)
+        return back is not None and (back.first.is_catching_up or (step < back.safe_until and rival in back.rivals))
 
     def keep(self, keys: set[str]) -> None:
         """Forget all others."""
-        self._left_at = {key: step for key, step in self._left_at.items() if key in keys}
+        self._out = {key: out for key, out in self._out.items() if key in keys}
         self._back = {key: back for key, back in self._back.items() if key in keys}
+
+
+@dataclass(frozen=True, slots=True)
+class _Return:
+    first: Sequence
+    safe_until: int
+    rivals: set[str]  # that ran meanwhile

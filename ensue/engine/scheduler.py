@@ -92,6 +92,7 @@ class Scheduler:
         places = Counter(key_of(sequence) for sequence in self.running if sequence.has_place)
         chunks = {key: max(0, share - places[key]) for key, share in shares.items()}
         num_preemptions = self.num_preemptions
+        self._absences.note(self.running)
         for sequence in list(self.running):
             key = key_of(sequence)
             num_placed = min(1, shares[key]) if sequence.has_place else 0
@@ -162,13 +163,13 @@ class Scheduler:
             return self.running
         if not self.running:  # what waits may yet lose its blocks to the next of it
             return self.waiting
-        keys = {key_of(sequence) for sequence in heads(self.waiting) if not self._lacks(sequence)}
+        keys = {key_of(sequence) for sequence in heads(self.waiting, self.running) if not self._lacks(sequence)}
         return self.running + [sequence for sequence in self.waiting if key_of(sequence) in keys]
 
     def _make_way(self) -> None:
         """Start those for whom other keys have to give way, before those that run take more."""
         while self.waiting and self._has_rivals():
-            first, *others = heads(turns(self.waiting, self.running))
+            first, *others = heads(self.waiting, self.running)
             is_next = not self._runs(key_of(first)) or self._lacks(first)
             if is_next and self._claim(first):
                 continue
@@ -176,10 +177,15 @@ class Scheduler:
                 return
 
     def _claim(self, candidate: Sequence) -> bool:
-        """Start a sequence, and let others give way where there is no room for it."""
-        while self._lacks(candidate):
-            if not self._give_way(candidate):
-                return False
+        """Start a sequence, and let others give way where there is no room for it; nobody, if that is not enough."""
+        givers = self._givers(candidate)
+        for sequence in givers:
+            if sequence in self.running:
+                self._preempt(sequence)
+        for sequence in givers:
+            self._take_back(sequence)
+        if self._lacks(candidate):
+            return False
         self._start(candidate, self._find_prefix(candidate))
         return True
 
@@ -198,51 +204,51 @@ class Scheduler:
         key = key_of(self.waiting[0])
         return any(key_of(sequence) != key for sequence in chain(self.running, self.waiting))
 
-    def _give_way(self, candidate: Sequence) -> bool:
-        """Let one sequence of the key that holds most above its share go; false where none has to.
+    def _givers(self, candidate: Sequence) -> list[Sequence]:
+        """Those who have to go for this one to start, in order: of the key that holds most, the youngest."""
+        needs_slot, num_blocks = len(self.running) >= self._max_num_seqs, self._num_needed(candidate)
+        num_lacking = num_blocks - self.blocks.num_free
+        live, givers = [s for s in self._live() if s.block_table or s in self.running], list[Sequence]()
+        owners = Counter(block for sequence in live for block in sequence.block_table)
+        while needs_slot or num_lacking > 0:
+            holders = [s for s in (self.running if needs_slot else live) if s not in givers and s is not candidate]
+            held = Counter(map(key_of, holders)) if needs_slot else blocks_held(s for s in live if s not in givers)
+            claim = Claim(candidate, held, 1 if needs_slot else num_blocks)
+            giver = largest(self._may_go(claim, holders), held)
+            if giver is None:
+                return []
+            givers.append(giver)
+            owners.subtract(giver.block_table)
+            num_lacking -= sum(not owners[block] for block in giver.block_table)
+            needs_slot = needs_slot and giver not in self.running
+        return givers
+
+    def _may_go(self, claim: Claim, holders: list[Sequence]) -> list[Sequence]:
+        """Of those that hold what is claimed, whose keys are above their share.
 
         The first that runs is spared, so that whatever happens one comes to its end; but not from a key that runs
         nothing, which asks once for each of its requests.
         """
-        claim = self._claim_of(candidate)
-        rivals = [s for s in self._holders(claim) if claim.may_take_from(s)]
-        may_go = [s for s in rivals if claim.is_above_share(s) and [s] != self.running[:1]]
-        if not may_go and self._is_new(candidate):
-            may_go = [s for s in rivals if self._may_be_pushed(s, claim)]
-        sequence = largest(may_go, claim.held)
-        if sequence is None:
-            return False
-        self._take_from(sequence)
-        return True
-
-    def _claim_of(self, candidate: Sequence) -> Claim:
-        if len(self.running) >= self._max_num_seqs:
-            return Claim(candidate, Counter(map(key_of, self.running)), 1)
-        return Claim(candidate, blocks_held(self._live()), self._num_needed(candidate))
-
-    def _holders(self, claim: Claim) -> list[Sequence]:
-        """Of what is claimed: those that wait or pause, where they hold blocks that would be free, else those that run."""
-        if len(self.running) >= self._max_num_seqs:
-            return self.running
-        in_use = self._blocks_in_use()
-        idle = [s for s in (*self.waiting, *self.paused) if s is not claim.candidate]
-        return [s for s in idle if not in_use.issuperset(s.block_table)] + self.running
+        rivals = [s for s in holders if claim.may_take_from(s)]
+        key, is_new = key_of(claim.candidate), self._is_new(claim.candidate)
+        rivals = [s for s in rivals if not s.is_catching_up or self._is_one_of_many(s)]
+        above = [s for s in rivals if claim.is_above_share(s) and [s] != self.running[:1]]
+        may_go = above if is_new else [s for s in above if not self._is_spared(s, key)]
+        return may_go or [s for s in rivals if is_new and self._may_be_pushed(s, claim)]
 
     def _may_be_pushed(self, sequence: Sequence, claim: Claim) -> bool:
         """Whether its key holds more than its share of the time, too, or asks for more than one sequence."""
         key = key_of(sequence)
-        if self._absences.is_safe(key, self._num_steps):
+        if self._absences.is_safe(key, key_of(claim.candidate), self._num_steps):
             return False
-        return claim.is_above_share(sequence) or sum(key_of(s) == key for s in self._live()) > 1
+        return claim.is_above_share(sequence) or self._is_one_of_many(sequence)
+
+    def _is_one_of_many(self, sequence: Sequence) -> bool:
+        """Whether its key asks for others, too."""
+        return any(key_of(s) == key_of(sequence) for s in self._live() if s is not sequence)
 
     def _live(self) -> Iterator[Sequence]:
         return chain(self.running, self.waiting, self.paused)
-
-    def _take_from(self, sequence: Sequence) -> None:
-        if sequence in self.running:
-            self._preempt(sequence)
-        else:
-            self._take_back(sequence)
 
     def _admit(self, shares: dict[str, int], work: SchedulerOutput) -> None:
         """Start waiting sequences in turn, each when there is room for all of it."""
@@ -345,7 +351,7 @@ class Scheduler:
     def _is_spared(self, sequence: Sequence, key: str) -> bool:
         """Whether what this key needs is not to be taken from it."""
         own = key_of(sequence)
-        return own != key and (sequence.is_catching_up or self._absences.is_safe(own, self._num_steps))
+        return own != key and (sequence.is_catching_up or self._absences.is_safe(own, key, self._num_steps))
 
     def _reclaim_from_waiting(self, sequence: Sequence) -> bool:
         """Take the blocks of a waiting or paused one (but this one), of the key with most; false if none holds any."""
