@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from ensue.engine.sequence import Sequence
 
@@ -88,70 +87,6 @@ def blocks_held(sequences: Iterable[Sequence]) -> Counter[str]:
     return Counter({key: len(held) for key, held in blocks.items()})
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a waiting sequence asks of other keys: a slot, or so many blocks."""
-
-    candidate: Sequence
-    held: Mapping[str, int]  # slots or blocks, by key
-    num_wanted: int
-
-    def may_take_from(self, sequence: Sequence) -> bool:
-        """Whether it is of another key and no more urgent."""
-        is_rival = key_of(sequence) != key_of(self.candidate)
-        return is_rival and sequence.request.priority >= self.candidate.request.priority
-
-    def is_above_share(self, sequence: Sequence) -> bool:
-        """Whether its key would hold more than the candidate's even after giving way."""
-        wanted = (self.held[key_of(self.candidate)] + self.num_wanted) / weight_of(self.candidate)
-        return self.held[key_of(sequence)] / weight_of(sequence) > wanted
-
-
 def largest(sequences: Iterable[Sequence], held: Mapping[str, int]) -> Sequence | None:
     """Of the key that holds most for its weight, the youngest of the least urgent."""
     return max(sequences, key=lambda s: (held[key_of(s)] / weight_of(s), s.key), default=None)
-
-
-class Absences:
-    """Keys that had to give way with all they ran.
-
-    Once back, they are safe until they have a token more than before, and for as many steps as they were out from those
-    that ran meanwhile. So a key comes on, and gets its part of the time, however many others come.
-    """
-
-    def __init__(self) -> None:
-        self._out: dict[str, tuple[int, set[str]]] = {}  # since which step, and who ran since
-        self._back: dict[str, _Return] = {}
-
-    def leave(self, key: str, step: int) -> None:
-        self._out.setdefault(key, (step, set()))
-        self._back.pop(key, None)
-
-    def note(self, running: Iterable[Sequence]) -> None:
-        """Who runs while others are out."""
-        if self._out:
-            keys = set(map(key_of, running))
-            for _, rivals in self._out.values():
-                rivals |= keys
-
-    def come_back(self, sequence: Sequence, step: int) -> None:
-        key = key_of(sequence)
-        if key in self._out:
-            left_at, rivals = self._out.pop(key)
-            self._back[key] = _Return(sequence, 2 * step - left_at + 1, rivals)
-
-    def is_safe(self, key: str, rival: str, step: int) -> bool:
-        back = self._back.get(key)
-        return back is not None and (back.first.is_catching_up or (step < back.safe_until and rival in back.rivals))
-
-    def keep(self, keys: set[str]) -> None:
-        """Forget all others."""
-        self._out = {key: out for key, out in self._out.items() if key in keys}
-        self._back = {key: back for key, back in self._back.items() if key in keys}
-
-
-@dataclass(frozen=True, slots=True)
-class _Return:
-    first: Sequence
-    safe_until: int
-    rivals: set[str]  # that ran meanwhile

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain, takewhile
+from itertools import chain, islice, takewhile
 
 from ensue.engine.block_manager import BlockManager
-from ensue.engine.fair_share import Absences, Claim, blocks_held, heads, key_of, largest, shares_of_step, turns
+from ensue.engine.claims import Claims
+from ensue.engine.fair_share import blocks_held, heads, key_of, largest, shares_of_step, turns
 from ensue.engine.sequence import Sequence
+
+MAX_CLAIMS = 16  # of keys that ask for the first time, to be looked at in a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,7 @@ class Scheduler:
         self.waiting: list[Sequence] = []
         self.paused: list[Sequence] = []  # beams with nothing to compute until the others of their group are as far
         self.num_preemptions = 0
-        self._absences = Absences()
-        self._num_steps = 0
+        self._claims = Claims(blocks, max_num_seqs, self.running, self.waiting, self.paused)
         self._has_prefix_cache = has_prefix_cache
         self._max_num_seqs = max_num_seqs
         self._max_num_batched_tokens = max(max_num_batched_tokens, max_num_seqs)
@@ -84,15 +85,15 @@ class Scheduler:
         _insert(self.waiting, sequence)
 
     def schedule(self) -> SchedulerOutput:
-        """Choose the next step: of a key's share, one token of each that generates has its place, the rest is chunks."""
-        self._num_steps += 1
+        """Choose the next step: in a key's share one token of each that generates has its place, the rest is chunks."""
+        self._claims.begin_step()
         self._make_way()
         work = SchedulerOutput(blocks_to_zero=self.blocks.take_blocks_to_zero())
         shares = shares_of_step(self._max_num_batched_tokens, self._active())
         places = Counter(key_of(sequence) for sequence in self.running if sequence.has_place)
         chunks = {key: max(0, share - places[key]) for key, share in shares.items()}
         num_preemptions = self.num_preemptions
-        self._absences.note(self.running)
+        self._claims.note_running()
         for sequence in list(self.running):
             key = key_of(sequence)
             num_placed = min(1, shares[key]) if sequence.has_place else 0
@@ -163,22 +164,25 @@ class Scheduler:
             return self.running
         if not self.running:  # what waits may yet lose its blocks to the next of it
             return self.waiting
-        keys = {key_of(sequence) for sequence in heads(self.waiting, self.running) if not self._lacks(sequence)}
+        num_slots = self._max_num_seqs - len(self.running)
+        in_turn = heads(self.waiting, self.running)[:num_slots]
+        keys = {key_of(sequence) for sequence in takewhile(lambda s: not self._lacks(s), in_turn)}
         return self.running + [sequence for sequence in self.waiting if key_of(sequence) in keys]
 
     def _make_way(self) -> None:
         """Start those for whom other keys have to give way, before those that run take more."""
         while self.waiting and self._has_rivals():
             first, *others = heads(self.waiting, self.running)
-            is_next = not self._runs(key_of(first)) or self._lacks(first)
+            is_next = not self._claims.runs(key_of(first)) or self._lacks(first)
             if is_next and self._claim(first):
                 continue
-            if not any(self._is_new(other) and self._lacks(other) and self._claim(other) for other in others):
+            others = list(islice(filter(self._claims.is_new, others), MAX_CLAIMS))
+            if not any(self._lacks(other) and self._claim(other) for other in others):
                 return
 
     def _claim(self, candidate: Sequence) -> bool:
         """Start a sequence, and let others give way where there is no room for it; nobody, if that is not enough."""
-        givers = self._givers(candidate)
+        givers = self._claims.givers(candidate, self._num_needed(candidate))
         for sequence in givers:
             if sequence in self.running:
                 self._preempt(sequence)
@@ -192,63 +196,10 @@ class Scheduler:
     def _lacks(self, candidate: Sequence) -> bool:
         return len(self.running) >= self._max_num_seqs or self._num_needed(candidate) > self.blocks.num_free
 
-    def _runs(self, key: str) -> bool:
-        return any(key_of(sequence) == key for sequence in chain(self.running, self.paused))
-
-    def _is_new(self, candidate: Sequence) -> bool:
-        """Whether it asks for the first time, for a key that runs nothing."""
-        return candidate.scheduled_at is None and not candidate.is_preempted and not self._runs(key_of(candidate))
-
     def _has_rivals(self) -> bool:
         """Whether several keys want something; while there is one, nobody is above a share."""
         key = key_of(self.waiting[0])
         return any(key_of(sequence) != key for sequence in chain(self.running, self.waiting))
-
-    def _givers(self, candidate: Sequence) -> list[Sequence]:
-        """Those who have to go for this one to start, in order: of the key that holds most, the youngest."""
-        needs_slot, num_blocks = len(self.running) >= self._max_num_seqs, self._num_needed(candidate)
-        num_lacking = num_blocks - self.blocks.num_free
-        live, givers = [s for s in self._live() if s.block_table or s in self.running], list[Sequence]()
-        owners = Counter(block for sequence in live for block in sequence.block_table)
-        while needs_slot or num_lacking > 0:
-            holders = [s for s in (self.running if needs_slot else live) if s not in givers and s is not candidate]
-            held = Counter(map(key_of, holders)) if needs_slot else blocks_held(s for s in live if s not in givers)
-            claim = Claim(candidate, held, 1 if needs_slot else num_blocks)
-            giver = largest(self._may_go(claim, holders), held)
-            if giver is None:
-                return []
-            givers.append(giver)
-            owners.subtract(giver.block_table)
-            num_lacking -= sum(not owners[block] for block in giver.block_table)
-            needs_slot = needs_slot and giver not in self.running
-        return givers
-
-    def _may_go(self, claim: Claim, holders: list[Sequence]) -> list[Sequence]:
-        """Of those that hold what is claimed, whose keys are above their share.
-
-        The first that runs is spared, so that whatever happens one comes to its end; but not from a key that runs
-        nothing, which asks once for each of its requests.
-        """
-        rivals = [s for s in holders if claim.may_take_from(s)]
-        key, is_new = key_of(claim.candidate), self._is_new(claim.candidate)
-        rivals = [s for s in rivals if not s.is_catching_up or self._is_one_of_many(s)]
-        above = [s for s in rivals if claim.is_above_share(s) and [s] != self.running[:1]]
-        may_go = above if is_new else [s for s in above if not self._is_spared(s, key)]
-        return may_go or [s for s in rivals if is_new and self._may_be_pushed(s, claim)]
-
-    def _may_be_pushed(self, sequence: Sequence, claim: Claim) -> bool:
-        """Whether its key holds more than its share of the time, too, or asks for more than one sequence."""
-        key = key_of(sequence)
-        if self._absences.is_safe(key, key_of(claim.candidate), self._num_steps):
-            return False
-        return claim.is_above_share(sequence) or self._is_one_of_many(sequence)
-
-    def _is_one_of_many(self, sequence: Sequence) -> bool:
-        """Whether its key asks for others, too."""
-        return any(key_of(s) == key_of(sequence) for s in self._live() if s is not sequence)
-
-    def _live(self) -> Iterator[Sequence]:
-        return chain(self.running, self.waiting, self.paused)
 
     def _admit(self, shares: dict[str, int], work: SchedulerOutput) -> None:
         """Start waiting sequences in turn, each when there is room for all of it."""
@@ -277,7 +228,7 @@ class Scheduler:
     def _enter(self, sequence: Sequence) -> None:
         self.waiting.remove(sequence)
         sequence.is_preempted, sequence.is_catching_up = False, True
-        self._absences.come_back(sequence, self._num_steps)
+        self._claims.come_back(sequence)
         _insert(self.running, sequence)
 
     def _num_needed(self, sequence: Sequence) -> int:
@@ -343,22 +294,17 @@ class Scheduler:
         The first gives way to no other, but where all those have only begun, for other keys.
         """
         behind = self.running[self.running.index(sequence) :]
-        may_go = [s for s in behind if not self._is_spared(s, key_of(sequence))]
+        may_go = [s for s in behind if not self._claims.is_spared(s, key_of(sequence))]
         if behind[0] is self.running[0]:
             may_go = may_go[1:] or (may_go if len(behind) > 1 else [])
         return largest(may_go or behind[1:], blocks_held(self.running)) or sequence
-
-    def _is_spared(self, sequence: Sequence, key: str) -> bool:
-        """Whether what this key needs is not to be taken from it."""
-        own = key_of(sequence)
-        return own != key and (sequence.is_catching_up or self._absences.is_safe(own, key, self._num_steps))
 
     def _reclaim_from_waiting(self, sequence: Sequence) -> bool:
         """Take the blocks of a waiting or paused one (but this one), of the key with most; false if none holds any."""
         in_use = self._blocks_in_use()
         idle = (s for s in (*self.waiting, *self.paused) if s is not sequence)
         holders = (s for s in idle if not in_use.issuperset(s.block_table))
-        youngest = largest(holders, blocks_held(self._live()))
+        youngest = largest(holders, blocks_held(chain(self.running, self.waiting, self.paused)))
         if youngest is not None:
             self._take_back(youngest)
         return youngest is not None
@@ -370,10 +316,7 @@ class Scheduler:
         sequence.num_preemptions += 1
         self.num_preemptions += 1
         self.add(sequence)
-        key = key_of(sequence)
-        if not any(key_of(s) == key for s in self.running):
-            self._absences.keep({key_of(s) for s in self._live()})
-            self._absences.leave(key, self._num_steps)
+        self._claims.leave(sequence)
 
     def _take_back(self, sequence: Sequence) -> None:
         """Take its blocks, but for the first ones that running sequences share with it."""
