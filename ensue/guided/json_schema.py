@@ -90,23 +90,25 @@ _WIDENING = {
 _OLD_DRAFTS = ("draft-03", "draft-04", "draft-05", "draft-06", "draft-07")  # `$ref` hides its neighbours
 
 
-def lower(schema: Any, *, is_frugal: bool = False) -> Schema:
+def lower(schema: Any, *, is_frugal: bool = False, is_joining: bool = False) -> Schema:
     """Check a schema and rewrite it.
 
     Args:
         is_frugal: with fewer alternatives, and so narrower, for schemas that would be too large else.
+        is_joining: what several patternProperties say holds of names of each, where a name may have more than one.
 
     Raises:
         InvalidGrammar: `param` is the place within the schema, as in `properties.a.pattern`.
     """
-    return _Lowering(schema, is_frugal=is_frugal).run()
+    return _Lowering(schema, is_frugal=is_frugal, is_joining=is_joining).run()
 
 
 class _Lowering:
     keywords = frozenset((*ENFORCED, *ENFORCED_IN_PART, *NOT_ENFORCED))
 
-    def __init__(self, root: Any, *, is_frugal: bool) -> None:
+    def __init__(self, root: Any, *, is_frugal: bool, is_joining: bool) -> None:
         self.is_frugal = is_frugal
+        self.is_joining = is_joining
         self.denials: dict[str, Schema | bool | InvalidGrammar] = {}
         self.denials_left = MAX_DENIALS
         names = root if isinstance(root, dict) else {}

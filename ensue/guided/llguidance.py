@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from ensue.guided.grammar import to_lark
 from ensue.guided.json_schema import lower
 from ensue.guided.regex import escape, narrow
 from ensue.guided.satisfiable import satisfiable
+from ensue.guided.schema_circles import without_circles
 from ensue.guided.speakable import speakable
 from ensue.guided.tool_grammar import tool_grammar
 from ensue.guided.vocabulary import Vocabulary
@@ -50,6 +52,15 @@ _OURS = (  # what of the library's words is said in ours
 _QUOTED = re.compile(r"""(["'/`]).*?\1""", re.DOTALL)
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a schema is written, where the library can't take it as it is."""
+
+    is_frugal: bool = False  # with fewer alternatives
+    is_joining: bool = False  # with one patternProperties for several
+    is_spread: bool = False  # with what references lead to beside what stands beside them
+
+
 class LlguidanceBackend:
     """Implements `Backend`."""
 
@@ -77,11 +88,20 @@ class LlguidanceBackend:
 
     def _checked(self, constraint: Constraint) -> str:
         """The source, with fewer alternatives where all of them are too many for the library."""
-        source = self._source_of(constraint, is_frugal=False)
-        matcher = None if _has_outgrown(source, constraint) else self._start(source)
-        if matcher is None or _TOO_LARGE.search(matcher.get_error()):
-            source = self._source_of(constraint, is_frugal=True)
-            matcher = self._start(source)
+        form = _Form()
+        while True:
+            source = self._source_of(constraint, form)
+            is_hopeless = not form.is_frugal and _has_outgrown(source, constraint)
+            matcher = None if is_hopeless else self._start(source)
+            error = "" if matcher is None else matcher.get_error()
+            if not form.is_frugal and (matcher is None or _TOO_LARGE.search(error)):
+                form = replace(form, is_frugal=True)
+            elif not form.is_spread and "circular references" in error:
+                form = replace(form, is_spread=True)
+            elif not form.is_joining and "are not disjoint" in error:
+                form = replace(form, is_joining=True)
+            elif matcher is not None:
+                break
         _check(matcher, has_places=constraint.kind == "grammar" and "::=" not in constraint.text)
         self._fresh = {source: matcher}
         return source
@@ -91,11 +111,11 @@ class LlguidanceBackend:
         matcher = self._fresh.pop(source) if source in self._fresh else self._match(source)
         return LlguidanceMatcher(matcher, self._vocabulary)
 
-    def _source_of(self, constraint: Constraint, *, is_frugal: bool) -> str:
+    def _source_of(self, constraint: Constraint, form: _Form) -> str:
         if constraint.kind == "tools":
-            schema_source = partial(_schema_source, is_frugal=is_frugal)
+            schema_source = partial(_schema_source, form=form)
             return tool_grammar(constraint.text, self._vocabulary.special_ids, schema_source) + _OPTIONS
-        return _source_of(constraint, is_frugal=is_frugal)
+        return _source_of(constraint, form)
 
     def _match(self, source: str) -> LLMatcher:
         matcher = self._start(source)
@@ -176,10 +196,10 @@ class _Tokens:
         return ids
 
 
-def _source_of(constraint: Constraint, *, is_frugal: bool) -> str:
+def _source_of(constraint: Constraint, form: _Form) -> str:
     """Lark text in llguidance's dialect."""
     if constraint.kind in JSON_KINDS:
-        return f"start: %json {_schema_of(constraint, is_frugal=is_frugal)}{_OPTIONS}"
+        return f"start: %json {_schema_of(constraint, form)}{_OPTIONS}"
     if constraint.kind == "grammar":
         return with_options(to_lark(constraint.text))
     if constraint.kind == "regex":
@@ -197,16 +217,18 @@ def regex_source(regex: str) -> str:
     return f"start: /{regex_to_lark(regex, use_ascii='')}/{_OPTIONS}" if regex else f'start: ""{_OPTIONS}'
 
 
-def _schema_of(constraint: Constraint, *, is_frugal: bool) -> str:
+def _schema_of(constraint: Constraint, form: _Form) -> str:
     is_any = constraint.kind == "json_object"
     schema = {"type": "object"} if is_any else json.loads(constraint.text)
-    return _schema_source(schema, constraint.whitespace_pattern, is_frugal=is_frugal)
+    return _schema_source(schema, constraint.whitespace_pattern, form=form)
 
 
-def _schema_source(schema: Any, whitespace_pattern: str | None = None, *, is_frugal: bool) -> str:
-    lowered = satisfiable(lower(schema, is_frugal=is_frugal))
+def _schema_source(schema: Any, whitespace_pattern: str | None = None, *, form: _Form) -> str:
+    lowered = satisfiable(lower(schema, is_frugal=form.is_frugal, is_joining=form.is_joining))
     if lowered is None:
         raise InvalidGrammar("The schema allows no value that ever ends.")
+    if form.is_spread:
+        lowered = without_circles(dict(lowered))
     options = {**_spacing(whitespace_pattern), "json_allowed_escapes": _ESCAPES}
     return compact_json({**speakable(lowered), "x-guidance": options})
 

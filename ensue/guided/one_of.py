@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from ensue.guided.schema_values import json_equal, type_of
 
@@ -21,19 +21,29 @@ def overlaps(
     """The pairs of branches that are not certain to exclude each other.
 
     Args:
-        parent: the schema around the branches; its type holds for all of them.
+        parent: the schema around the branches; its type, and what it requires, hold for all of them.
     """
-    around = _own_types(parent)
+    around = _Around(_own_types(parent), _list(parent, "required"))
     pairs = combinations(enumerate(branches), 2)
     return [(i, j) for (i, one), (j, other) in pairs if not _Pair(resolve, visible, around).excludes(one, other, 0)]
 
 
-class _Pair:
-    """Compares schemas; says "excludes" only where it is certain."""
+class _Around(NamedTuple):
+    """What is known of a value whatever the two schemas say."""
 
-    def __init__(self, resolve: Resolve, visible: Visible, types: frozenset[str]) -> None:
+    types: frozenset[str]
+    required: Sequence[Any]
+
+
+_ANYTHING = _Around(_ALL, ())
+
+
+class _Pair:
+    """Compares schemas on one value; says "excludes" only where it is certain."""
+
+    def __init__(self, resolve: Resolve, visible: Visible, around: _Around) -> None:
         self._resolve, self._visible = resolve, visible
-        self._around = types
+        self._around = around
 
     def excludes(self, one: Any, other: Any, depth: int) -> bool:
         if depth > _MAX_DEPTH:
@@ -44,19 +54,19 @@ class _Pair:
         if not isinstance(one, dict) or not isinstance(other, dict):
             return False
         return (
-            self._by_type(one, other, depth)
+            self._by_type(one, other)
             or self._by_values(one, other)
             or self._by_property(one, other, depth)
             or self._by_parts(one, other, depth)
             or self._by_parts(other, one, depth)
         )
 
-    def _by_type(self, one: dict[str, Any], other: dict[str, Any], depth: int) -> bool:
-        return not self._types(one, depth) & self._types(other, depth)
+    def _by_type(self, one: dict[str, Any], other: dict[str, Any]) -> bool:
+        return not self._types(one) & self._types(other)
 
-    def _types(self, node: dict[str, Any], depth: int) -> frozenset[str]:
+    def _types(self, node: dict[str, Any]) -> frozenset[str]:
         """An upper bound: `number` stands for numbers that are not whole."""
-        types = _own_types(node) & (self._around if depth == 0 else _ALL)
+        types = _own_types(node) & self._around.types
         values = _values(node)
         return types if values is None else types & {type_of(value) for value in values}
 
@@ -68,13 +78,12 @@ class _Pair:
 
     def _by_property(self, one: dict[str, Any], other: dict[str, Any], depth: int) -> bool:
         """Some property that must be there can't fit both."""
-        if self._types(one, depth) & self._types(other, depth) != {"object"}:
+        if self._types(one) & self._types(other) != {"object"}:
             return False
-        required = {*_list(one, "required"), *_list(other, "required")}
-        return any(self._differs_in(name, one, other, depth) for name in required if isinstance(name, str))
-
-    def _differs_in(self, name: str, one: dict[str, Any], other: dict[str, Any], depth: int) -> bool:
-        return self.excludes(_property(one, name), _property(other, name), depth + 1)
+        required = [*_list(one, "required"), *_list(other, "required"), *self._around.required]
+        inner = _Pair(self._resolve, self._visible, _ANYTHING)
+        names = dict.fromkeys(name for name in required if isinstance(name, str))
+        return any(inner.excludes(_property(one, name), _property(other, name), depth + 1) for name in names)
 
     def _by_parts(self, one: dict[str, Any], other: dict[str, Any], depth: int) -> bool:
         """What one of the schemas is made of excludes the other."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 from ensue.guided.constraint import compact_json
@@ -30,6 +31,9 @@ def lower_pattern_properties(part: Part, value: Any, path: Path) -> None:
     for pattern, node in object_of(value, path).items():
         regex, lowered = _names_and_schema(part, pattern, node, (*path, pattern))
         by_schema.setdefault(compact_json(lowered), (lowered, []))[1].append(regex)
+    if part.lowering.is_joining and len(by_schema) > 1:
+        everything = reduce(both, (lowered for lowered, _ in by_schema.values()))
+        by_schema = {"": (everything, [pattern for _, patterns in by_schema.values() for pattern in patterns])}
     part.out["patternProperties"] = {_any_pattern(patterns): lowered for lowered, patterns in by_schema.values()}
 
 

@@ -24,6 +24,7 @@ class Lowering(Protocol):
     keywords: frozenset[str]  # that say something of a value
     is_old: bool  # of a draft before 2019-09
     is_frugal: bool  # fewer alternatives, where all of them would be too many for a library
+    is_joining: bool  # one patternProperties in the place of several
     denials: dict[str, Schema | bool | InvalidGrammar]  # of references, where they can be said
     denials_left: int  # so that schemas that deny one another through references stay within bounds
 

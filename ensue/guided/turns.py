@@ -40,16 +40,22 @@ class Turns:
             raise
 
     def _leave(self, name: str, turn: asyncio.Future[None]) -> None:
-        self._waiting[name].remove(turn)
-        if not self._waiting[name]:
-            del self._waiting[name]
+        turns = self._waiting.get(name, deque())
+        if turn in turns:  # else it was passed over at the same moment
+            turns.remove(turn)
+        if not turns:
+            self._waiting.pop(name, None)
 
     def _pass_on(self) -> None:
-        name = next(iter(self._waiting), None)
-        if name is None:
-            self._is_taken = False
+        while (name := next(iter(self._waiting), None)) is not None:
+            turns = self._waiting[name]
+            turn = turns.popleft()
+            if not turns or not turn.cancelled():
+                del self._waiting[name]
+            if turn.cancelled():  # whoever waited is about to leave
+                continue
+            if turns:
+                self._waiting[name] = turns  # at the end of the line
+            turn.set_result(None)
             return
-        turns = self._waiting.pop(name)
-        turns.popleft().set_result(None)
-        if turns:
-            self._waiting[name] = turns  # at the end of the line
+        self._is_taken = False

@@ -164,6 +164,17 @@ ENFORCED: list[tuple[str, Json, list[str], list[str]]] = [
         ['{"k":"a"}', '{"k":"b"}'],
         ["{}", '{"k":"c"}'],
     ),
+    (
+        "oneOf told apart by what is required around it",
+        {
+            "type": "object",
+            "required": ["t"],
+            "oneOf": [{"$ref": "#/$defs/a"}, {"properties": {"t": {"const": 2}}}],
+            "$defs": {"a": {"properties": {"t": {"const": 1}, "n": {"type": "array", "items": {"const": [1]}}}}},
+        },
+        ['{"t":1,"n":[[1]]}', '{"t":2,"n":[1]}', '{"t":1,"x":1}'],
+        ['{"n":[]}', '{"t":1,"n":[1]}', '{"t":3}', "1"],
+    ),
     ("oneOf that overlaps", {"oneOf": [{"type": "integer"}, {"minimum": 5}]}, ["3", "-1", "null"], ["5", "7", "4.5"]),
     (
         "oneOf, one branch deniable",

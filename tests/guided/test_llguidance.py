@@ -7,7 +7,7 @@ import pytest
 from ensue.errors import GenerationFailed
 from ensue.guided.backend import PROVER, Matcher
 from ensue.guided.constraint import Constraint
-from ensue.guided.llguidance import LlguidanceBackend, _source_of, sentence
+from ensue.guided.llguidance import LlguidanceBackend, _Form, _source_of, sentence
 from ensue.guided.vocabulary import Vocabulary
 from tests.guided.walk import accepts, allowed, backend, vocabulary
 
@@ -95,6 +95,6 @@ def test_a_schema_that_grows_many_fold_is_taken_with_fewer_alternatives() -> Non
     all_but_one = {"type": "object", "properties": dict.fromkeys(names, True), "maxProperties": len(names) - 1}
     constraint = Constraint.of_schema({"type": "object", "properties": dict.fromkeys(names, all_but_one)})
     grammar = backend().compile(constraint)
-    assert len(constraint.text) < len(grammar.payload) < len(_source_of(constraint, is_frugal=False)) / 2
+    assert len(constraint.text) < len(grammar.payload) < len(_source_of(constraint, _Form())) / 2
     assert backend().compile(constraint) == grammar
     assert accepts(constraint, '{"a":{"b":1}}')

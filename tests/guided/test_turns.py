@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ensue.guided.turns import Turns
@@ -14,6 +14,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["come", "leave", "end"]), st.integer
 
 
 @given(STEPS)
+@example([("come", 0), ("come", 1), ("leave", 0), ("leave", 1)])  # the holder and who waits leave at the same moment
 def test_one_holds_the_turn_while_anybody_waits(steps: list[tuple[str, int]]) -> None:
     asyncio.run(follow(steps))
 
