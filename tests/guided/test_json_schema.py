@@ -341,7 +341,12 @@ REFUSED: list[tuple[Json, str | None, str]] = [
     ({"type": "string", "pattern": "^a$", "maxLength": 0}, None, "no text matches all that is said of a string"),
     ({"type": "string", "pattern": "a$b"}, None, "within a regex"),
     (
-        {"patternProperties": {"^a": {"type": "null"}, "b$": {"type": "integer"}}, "type": "object"},
+        {
+            "allOf": [
+                {"patternProperties": {"^a": {"type": "null"}}},
+                {"patternProperties": {"b$": {"type": "integer"}}},
+            ]
+        },
         None,
         "Two of patternProperties match one name",
     ),
