@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +16,9 @@ import structlog
 
 from ensue.engine import streams, wire
 from ensue.engine.check import check
+from ensue.engine.credit import CreditAccount
 from ensue.engine.output_queue import OutputQueue
-from ensue.engine.wire import Abort, Add, Bye, Failed, Grant, Heartbeat, Hello, Loading, Message, Ready, Step, Stop
+from ensue.engine.wire import Abort, Add, Bye, Failed, Heartbeat, Hello, Loading, Message, Ready, Step, Stop
 from ensue.errors import EngineDead, Overloaded
 from ensue.outputs import EngineInfo, EngineStats
 from ensue.request import GenerationRequest
@@ -26,7 +26,7 @@ from ensue.request import GenerationRequest
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.02, 0.5
 STALL_AFTER_S = 30.0  # a step that takes longer makes the engine not ready
 SILENT_AFTER_S = 5.0  # so does a silence, as a worker that runs sends heartbeats also during a step
-LOADING_RETRY_AFTER_S, OVERLOAD_RETRY_AFTER_S = 5, 1
+LOADING_RETRY_AFTER_S = 5
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +109,7 @@ class EngineClient:
         """Accept the request or raise; see `engine.base.Engine`."""
         self._refuse_unless_ready()
         check(request, self.info)
-        self._credit.take(request)
+        self._credit.take(self._num_handles + 1, request)
         self._num_handles += 1
         generation = ClientGeneration(self, self._num_handles, request.num_samples)
         self._generations[self._num_handles] = generation
@@ -143,6 +143,7 @@ class EngineClient:
     def forget(self, handle: int) -> None:
         """No more outputs are wanted for this handle."""
         self._generations.pop(handle, None)
+        self._credit.started(handle)
 
     async def _stay_connected(self) -> None:
         retry_s = FIRST_RETRY_S
@@ -190,6 +191,7 @@ class EngineClient:
                 self._stats, self._step_age_s = stats, 0.0
                 self._credit.grant(grant)
                 for handle, output in outputs:
+                    self._credit.started(handle)
                     if generation := self._generations.get(handle):
                         generation.put(output)
             case Heartbeat(step_age_s, _):
@@ -200,7 +202,7 @@ class EngineClient:
             case Loading(phase, fraction):
                 self._enter(phase, fraction)
             case Ready(info, _, grant):
-                self._info, self._credit = info, CreditAccount(grant)
+                self._info, self._credit = info, CreditAccount(grant, info.max_request_tokens)
                 self._enter("ready")
             case Bye(reason):
                 log.info("the engine worker says goodbye", reason=reason)
@@ -230,29 +232,6 @@ class EngineClient:
                 raise Overloaded(
                     f"The model is loading ({phase}).", code="model_loading", retry_after_s=LOADING_RETRY_AFTER_S
                 )
-
-
-class CreditAccount:
-    """Room in the worker's queue: what was granted, less what was sent since."""
-
-    def __init__(self, grant: Grant | None = None) -> None:
-        self._grant = grant or Grant(0, 0, 0)
-        self._num_sent = self._grant.num_adds
-        self._unseen: deque[int] = deque()  # prompt tokens of the Add messages that the grant does not know of
-
-    def take(self, request: GenerationRequest) -> None:
-        """Raises Overloaded where there is no room."""
-        num_tokens = len(request.prompt_token_ids)
-        has_room = len(self._unseen) < self._grant.num_requests
-        if not has_room or sum(self._unseen) + num_tokens > self._grant.num_tokens:
-            raise Overloaded("Too many requests are waiting.", retry_after_s=OVERLOAD_RETRY_AFTER_S)
-        self._unseen.append(num_tokens)
-        self._num_sent += 1
-
-    def grant(self, grant: Grant) -> None:
-        self._grant = grant
-        while len(self._unseen) > self._num_sent - grant.num_adds:
-            self._unseen.popleft()
 
 
 class ClientGeneration(OutputQueue):

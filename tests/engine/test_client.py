@@ -10,11 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ensue.engine import streams, wire
-from ensue.engine.client import CreditAccount, EngineClient
+from ensue.engine.client import EngineClient
 from ensue.engine.wire import Add, Failed, Grant, Heartbeat, Loading, Message, Ready
 from ensue.errors import EngineDead, Overloaded
 from tests.engine.toy import make_engine, make_request
@@ -132,31 +130,3 @@ async def test_a_message_that_cannot_be_used_costs_the_connection_but_not_the_cl
             generation = await client.generate(make_request((1,)))
             with pytest.raises(EngineDead):
                 await anext(aiter(generation))
-
-
-def test_credit_counts_requests_and_tokens() -> None:
-    account = CreditAccount(Grant(2, 10, 0))
-    account.take(make_request(range(6)))
-    with pytest.raises(Overloaded):
-        account.take(make_request(range(5)))
-    account.take(make_request(range(4)))
-    with pytest.raises(Overloaded):
-        account.take(make_request((1,)))
-    account.grant(Grant(1, 10, 2))
-    account.take(make_request((1,)))
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), max_size=30), st.integers(1, 5))
-def test_credit_never_overfills_the_queue(turns: list[tuple[int, int]], room: int) -> None:
-    """Whatever part of what was sent the worker has seen when it grants; none starts meanwhile."""
-    account, sent, seen = CreditAccount(Grant(room, 1000, 0)), 0, 0
-    for num_wanted, num_seen in turns:
-        for _ in range(num_wanted):
-            try:
-                account.take(make_request((1,)))
-                sent += 1
-            except Overloaded:
-                assert sent == room  # none is refused while there is room
-        assert sent <= room
-        seen = min(sent, seen + num_seen)
-        account.grant(Grant(room - seen, 1000, seen))
