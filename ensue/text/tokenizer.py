@@ -8,9 +8,10 @@ from pathlib import Path
 
 import tokenizers
 
-from ensue.errors import ModelError
+from ensue.errors import InvalidRequest, ModelError
 from ensue.model_folder import find, refuse_large
 from ensue.text.longest_token import longest_token_chars
+from ensue.text.normalizers import refuse_growth
 from ensue.text.token_bytes import decoding_of
 from ensue.text.token_names import id_name, name_of
 from ensue.text.tokenizer_files import (
@@ -27,6 +28,7 @@ from ensue.text.tokenizer_files import (
 )
 from ensue.text.utf8 import Utf8Reader, whole_text
 
+_PANIC = "PanicException"  # of the library; no Exception, and it has no name that could be imported
 LARGEST_ID = (1 << 24) - 1  # the library goes through all ids up to the last, be there tokens or not
 
 
@@ -82,10 +84,13 @@ class Tokenizer:
             tool_template: the chat template where there are tools, if that is another one.
 
         Raises:
-            ModelError: the decoder is of no family that we can stream, or the `fim_template` is malformed.
+            ModelError: the decoder is of no family that we can stream, the normalizer makes texts much longer, or the
+                `fim_template` is malformed.
         """
         backend.no_truncation()
         backend.no_padding()
+        if getattr(backend.model, "dropout", None):
+            backend.model.dropout = None  # of training: equal texts would have other tokens each time
         self._backend = backend
         self._bytes: dict[int, bytes] = {}
         self.whole_texts: Mapping[int, str | None] = _WholeTexts(self)
@@ -98,6 +103,7 @@ class Tokenizer:
         self.fim_template = find_fim_template(settings)
         self.vocab_size: int = backend.get_vocab_size(with_added_tokens=True)
         layout = json.loads(backend.to_str())
+        refuse_growth(layout["normalizer"])
         self._decoding = decoding_of(layout["decoder"])
         self.longest_token_chars = longest_token_chars(layout)  # None: no bound
 
@@ -124,8 +130,17 @@ class Tokenizer:
         return cls(backend, settings, *templates)
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        """Token ids of a text without lone surrogates."""
-        ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
+        """Token ids of a text without lone surrogates.
+
+        Raises:
+            InvalidRequest: the library gives up, as its regular expressions take bounded steps.
+        """
+        try:
+            ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
+        except BaseException as error:
+            if type(error).__name__ != _PANIC:
+                raise
+            raise InvalidRequest("The model's tokenizer fails at this text.", param="prompt") from None
         return ids
 
     def decode(self, token_ids: Iterable[int], skip_special_tokens: bool = False) -> str:

@@ -12,10 +12,10 @@ import pytest
 import tokenizers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import decoders
+from tokenizers import decoders, normalizers
 from transformers import PreTrainedTokenizerFast
 
-from ensue.errors import ModelError
+from ensue.errors import InvalidRequest, ModelError
 from ensue.text.tokenizer import Tokenizer
 from tests.text.conftest import byte_level, sentence_piece
 
@@ -55,6 +55,47 @@ def test_truncation_and_padding_of_the_file_are_off(backend: tokenizers.Tokenize
     copy.enable_padding(length=50)
     copy.save(str(tmp_path / "tokenizer.json"))
     assert len(Tokenizer.from_folder(tmp_path).encode("the dog " * 5, add_special_tokens=False)) not in (2, 50)
+
+
+def test_what_drops_merges_in_training_is_off() -> None:
+    backend, copy = byte_level(), byte_level()
+    copy.model.dropout = 1.0
+    text = "Once upon a time"
+    assert copy.encode(text).ids != backend.encode(text).ids
+    assert Tokenizer(copy, {}, None).encode(text) == backend.encode(text).ids
+
+
+def test_a_text_that_the_library_gives_up_is_the_callers_error(backend: tokenizers.Tokenizer) -> None:
+    copy = tokenizers.Tokenizer.from_str(backend.to_str())
+    copy.normalizer = normalizers.Replace(tokenizers.Regex("(?=(a+)+$)x"), "y")
+    tokenizer = Tokenizer(copy, {}, None)
+    with pytest.raises(InvalidRequest, match="fails at this text") as refused:
+        tokenizer.encode("a" * 40 + "b")
+    assert refused.value.param == "prompt"
+    assert tokenizer.encode("a")
+
+
+GROWING = [
+    normalizers.Sequence([normalizers.Replace(tokenizers.Regex("."), "x" * 10)] * 4),
+    normalizers.Sequence([normalizers.NFC(), normalizers.Sequence([normalizers.Replace("ab", "x" * 9_999)])]),
+    normalizers.Prepend("x" * 9_999),
+]
+
+
+@pytest.mark.parametrize("normalizer", GROWING, ids=str)
+def test_a_normalizer_that_makes_texts_much_longer_is_refused(
+    backend: tokenizers.Tokenizer, normalizer: normalizers.Normalizer
+) -> None:
+    copy = tokenizers.Tokenizer.from_str(backend.to_str())
+    copy.normalizer = normalizer
+    with pytest.raises(ModelError, match="writes more than 1024 characters for one"):
+        Tokenizer(copy, {}, None)
+
+
+def test_many_replacements_that_make_texts_no_longer_are_taken(backend: tokenizers.Tokenizer) -> None:
+    copy = tokenizers.Tokenizer.from_str(backend.to_str())
+    copy.normalizer = normalizers.Sequence([normalizers.Replace("``", "''")] * 99 + [normalizers.Prepend("▁")])
+    assert Tokenizer(copy, {}, None).vocab_size
 
 
 def test_a_template_file_wins_over_the_setting(backend: tokenizers.Tokenizer, tmp_path: Path) -> None:
