@@ -8,7 +8,15 @@ from typing import Any
 
 from ensue.api import strict_json
 from ensue.api.bodies import GenerationBody
-from ensue.api.guided_fields import BACKENDS, FORMATS, NAMED_SCHEMA, NO_FALLBACK, STRUCTURED
+from ensue.api.guided_fields import (
+    BACKENDS,
+    FORMATS,
+    NAMED_SCHEMA,
+    NO_WHITESPACE,
+    STRUCTURED,
+    SUFFIXES,
+    UNSERVED_OPTIONS,
+)
 from ensue.errors import InvalidGrammar, InvalidRequest, UnknownParameter, UnsupportedParameter, shown
 from ensue.guided.backends import is_installed
 from ensue.guided.constraint import JSON_KINDS, MAX_GRAMMAR_BYTES, MAX_NESTING, BackendName, Constraint
@@ -133,11 +141,13 @@ def _json_schema(path: str, value: Any) -> _Found:
 
 
 def _structured_outputs(body: GenerationBody) -> Iterator[_Found]:
-    value = body.structured_outputs or {}
-    _refuse_unknown("structured_outputs", value, STRUCTURED)
+    value = {name: item for name, item in (body.structured_outputs or {}).items() if item is not None}
     path = "structured_outputs."
-    named = ((name, item) for name, item in value.items() if item is not None)
-    given = {name: STRUCTURED[name].parse(item, path + name) for name, item in named}
+    for name, instead in UNSERVED_OPTIONS.items():
+        if value.pop(name, False) is not False:
+            raise UnsupportedParameter(f"{path}{name} is not supported: {instead}.", param=path + name)
+    _refuse_unknown("structured_outputs", value, STRUCTURED)
+    given = {name: STRUCTURED[name].parse(item, path + name) for name, item in value.items()}
     if "json" in given:
         yield _json(path + "json", given["json"])
     if "regex" in given:
@@ -182,22 +192,38 @@ def _at(field: str, make: Callable[[], Constraint]) -> Constraint:
 
 def _whitespace(body: GenerationBody) -> tuple[str, str] | None:
     """The pattern and the field that it came from."""
-    path = "structured_outputs.whitespace_pattern"
-    other = (body.structured_outputs or {}).get("whitespace_pattern")
-    if body.guided_whitespace_pattern is None:
-        return None if other is None else (path, other)
-    if other not in (None, body.guided_whitespace_pattern):
-        raise InvalidRequest(f"{WHITESPACE_FIELD} and {path} ask for different things.", param=path)
-    return WHITESPACE_FIELD, body.guided_whitespace_pattern
+    found = list(_whitespace_patterns(body))
+    for field, pattern in found[1:]:
+        if pattern != found[0][1]:
+            raise InvalidRequest(f"{found[0][0]} and {field} ask for different things.", param=field)
+    return found[0] if found else None
+
+
+def _whitespace_patterns(body: GenerationBody) -> Iterator[tuple[str, str]]:
+    options = body.structured_outputs or {}
+    if body.guided_whitespace_pattern is not None:
+        yield WHITESPACE_FIELD, body.guided_whitespace_pattern
+    if options.get("whitespace_pattern") is not None:
+        yield "structured_outputs.whitespace_pattern", options["whitespace_pattern"]
+    if options.get("disable_any_whitespace"):
+        yield "structured_outputs.disable_any_whitespace", ""
+    if NO_WHITESPACE in _suffixes(body.guided_decoding_backend):
+        yield "guided_decoding_backend", ""
+
+
+def _suffixes(backend: str) -> list[str]:
+    return list(filter(None, backend.partition(":")[2].split(",")))
 
 
 def _backend(text: str) -> BackendName:
     field = "guided_decoding_backend"
-    name, _, suffix = text.partition(":")
+    name = text.partition(":")[0]
     if name not in BACKENDS:
         raise InvalidRequest(f"{field} must be auto, llguidance, xgrammar or outlines.", param=field)
-    if suffix not in ("", NO_FALLBACK):
-        raise InvalidRequest(f"Of the suffixes of {field}, {NO_FALLBACK} is known.", param=field)
+    for suffix in _suffixes(text):
+        if suffix not in SUFFIXES:
+            known = " and ".join(SUFFIXES)
+            raise InvalidRequest(f"{field} has no suffix {shown(suffix)}. Known: {known}.", param=field)
     if not is_installed(BACKENDS[name]):
         raise UnsupportedParameter(
             f"The backend {name} is not installed here: pip install 'ensue[{name}]', or use auto.", param=field

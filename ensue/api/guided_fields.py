@@ -16,7 +16,10 @@ BACKENDS: dict[str, BackendName] = {
     "outlines": "outlines",
 }
 NO_FALLBACK = "no-fallback"  # there is never one
-BACKEND = Text(pattern=f"^({'|'.join(BACKENDS)})(:({NO_FALLBACK})?)?$")
+NO_WHITESPACE = "disable-any-whitespace"
+SUFFIXES = (NO_FALLBACK, NO_WHITESPACE)
+_SUFFIX = f"({'|'.join(SUFFIXES)})"
+BACKEND = Text(pattern=f"^({'|'.join(BACKENDS)})(:({_SUFFIX}(,{_SUFFIX})*)?)?$")
 CHOICE = ListOf(Text())
 
 NAMED_SCHEMA: Mapping[str, Kind] = {"name": Text(), "description": Text(), "strict": Boolean(), "schema": JSON_SCHEMA}
@@ -36,6 +39,13 @@ STRUCTURED: Mapping[str, Kind] = {
     "grammar": Text(),
     "json_object": Boolean(),
     "whitespace_pattern": Text(),
+    "disable_any_whitespace": Boolean(),
+    "disable_fallback": Boolean(),  # there is never one
+}
+# Options of vLLM's that are not served; what asks for nothing is no error.
+UNSERVED_OPTIONS: Mapping[str, str] = {
+    "disable_additional_properties": "set additionalProperties to false in the schema",
+    "structural_tag": "use tools, or a grammar",
 }
 RESPONSE_FORMAT = ObjectKind(
     {
@@ -47,7 +57,9 @@ RESPONSE_FORMAT = ObjectKind(
 )
 STRUCTURED_OUTPUTS = ObjectKind(
     object_schema(
-        {name: kind.schema for name, kind in STRUCTURED.items()} | {"choice": CHOICE.schema | {"minItems": 1}},
+        {name: kind.schema for name, kind in STRUCTURED.items()}
+        | {"choice": CHOICE.schema | {"minItems": 1}}
+        | {name: {"const": False} for name in UNSERVED_OPTIONS},
         has_null_others=True,
     )
 )

@@ -31,11 +31,14 @@ def narrow(pattern: str) -> str:
     So \d is 0 to 9, and \D is no digit of any script.
 
     Raises:
-        InvalidGrammar: groups or classes are nested too deep.
+        InvalidGrammar: groups or classes are nested too deep, or it ends within an escape.
     """
     if nesting_of(pattern) > MAX_NESTING:
         raise InvalidGrammar(f"The regex is nested deeper than {MAX_NESTING} groups.")
-    return "".join(map(_narrowed, _pieces(without_comments(pattern))))
+    pieces = list(_pieces(without_comments(pattern)))
+    if pieces and pieces[-1].text == "\\":  # which the library leaves out without a word
+        raise InvalidGrammar("The regex ends within an escape.")
+    return "".join(map(_narrowed, pieces))
 
 
 def nesting_of(pattern: str) -> int:

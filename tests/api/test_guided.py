@@ -48,6 +48,21 @@ SPELLINGS: list[tuple[dict[str, Any], Constraint, str]] = [
     ),
     ({"guided_json": {}, "guided_whitespace_pattern": " ?"}, Constraint.of_schema({}, " ?"), "guided_json"),
     (
+        {"structured_outputs": {"json": {}, "disable_any_whitespace": True, "disable_fallback": True}},
+        Constraint.of_schema({}, ""),
+        "structured_outputs.json",
+    ),
+    (
+        {"structured_outputs": {"json": {}, "disable_any_whitespace": False, "disable_additional_properties": False}},
+        Constraint.of_schema({}),
+        "structured_outputs.json",
+    ),
+    (
+        {"guided_json": {}, "guided_decoding_backend": "auto:no-fallback,disable-any-whitespace"},
+        Constraint.of_schema({}, ""),
+        "guided_json",
+    ),
+    (
         {"guided_regex": "a", "guided_decoding_backend": "guidance:no-fallback"},
         Constraint("regex", "a"),
         "guided_regex",
@@ -105,6 +120,19 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "response_format.json_schema.strict",
     ),
     ({"structured_outputs": {"structural_tag": "x"}}, "structured_outputs.structural_tag"),
+    (
+        {"structured_outputs": {"json": {}, "disable_additional_properties": True}},
+        "structured_outputs.disable_additional_properties",
+    ),
+    (
+        {"structured_outputs": {"json": {}, "disable_any_whitespace": True, "whitespace_pattern": " "}},
+        "structured_outputs.disable_any_whitespace",
+    ),
+    (
+        {"structured_outputs": {"regex": "a", "disable_any_whitespace": True}},
+        "structured_outputs.disable_any_whitespace",
+    ),
+    ({"guided_json": {}, "guided_decoding_backend": "auto:no-additional-properties"}, "guided_decoding_backend"),
     ({"structured_outputs": {"json_object": 1}}, "structured_outputs.json_object"),
     ({"structured_outputs": {"choice": ["a", None]}}, "structured_outputs.choice[1]"),
 ]

@@ -76,6 +76,8 @@ WRONG = [
     ("(" * 65 + ")" * 65, "nested deeper"),
     ("a" * 8193, "8193 bytes"),
     (r"\bfoo", "lookarounds"),
+    ("a\\", "ends within an escape"),
+    ("\\\\\\", "within an escape"),
 ]
 
 
