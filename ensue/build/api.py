@@ -24,7 +24,7 @@ from ensue.child import Event, EventWriter, ProcessSettings
 from ensue.config import JwtConfig, LimitsConfig, ServerConfig, check_jwt
 from ensue.engine.client import EngineClient
 from ensue.engine.fake import FakeEngine
-from ensue.errors import ConfigError, InvalidRequest, ModelError
+from ensue.errors import ConfigError, EnsueError, InvalidRequest, ModelError, StartupError
 from ensue.guided.prover import ProofLimits, Prover
 from ensue.logs import set_up_logging
 from ensue.metrics import Metrics
@@ -57,7 +57,8 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
     tokenizer = Tokenizer.from_folder(Path(settings.model.folder))
     metrics = Metrics()
     database = None if settings.is_ephemeral else open_database(config.server, config.store)
-    keys = _open_keys(database, config.server, settings.is_terminal, events)
+    audit = AuditLog.of(config.server.data_dir)
+    keys = _open_keys(database, config.server, audit, settings.is_terminal, events)
     book = None if database is None else OpenLedger(database, config.store.ledger_retention_days, metrics)
     engine = (
         _fake_engine(tokenizer)
@@ -65,7 +66,6 @@ async def _serve(settings: ProcessSettings, events: EventWriter) -> None:
         else EngineClient(Path(settings.socket_path), on_phase=progress.on_phase)
     )
     models = ServedModels([served_model(settings, engine, tokenizer)])
-    audit = AuditLog.of(config.server.data_dir)
     refusals = None if keys is None else RefusalLog(audit, per_minute=-(-PER_MINUTE // config.server.api_workers))
     key_admin = None if keys is None else KeyAdmin(keys, audit)
     tokens = token_keys(config.jwt)
@@ -223,12 +223,13 @@ def _fake_engine(tokenizer: Tokenizer) -> FakeEngine:
 
 
 def _open_keys(
-    database: Database | None, server: ServerConfig, is_terminal: bool, events: EventWriter
+    database: Database | None, server: ServerConfig, audit: AuditLog, is_terminal: bool, events: EventWriter
 ) -> KeyStore | None:
     """The keys; where there are none, the first one is made and said or written once. None where nobody needs one.
 
     Raises:
         ConfigError: the key file can't be read.
+        StartupError: the making of a key can't be written down.
     """
     if database is None or server.no_auth:
         return None
@@ -236,13 +237,16 @@ def _open_keys(
     if server.api_key_file is not None:
         keys.add_secret(_read_key(Path(server.api_key_file)), "file")
     else:
-        _make_first_key(keys, Path(server.data_dir).absolute(), is_terminal, events)
+        _make_first_key(KeyAdmin(keys, audit), Path(server.data_dir).absolute(), is_terminal, events)
     return keys
 
 
-def _make_first_key(keys: KeyStore, data_dir: Path, is_terminal: bool, events: EventWriter) -> None:
+def _make_first_key(admin: KeyAdmin, data_dir: Path, is_terminal: bool, events: EventWriter) -> None:
     path = data_dir / FIRST_KEY_FILE
-    key = keys.create_first_key()
+    try:
+        key = admin.create_first()
+    except EnsueError as error:
+        raise StartupError(error.message) from None
     if key is None:
         if path.exists():
             events.send(Event("key", path=str(path)))

@@ -31,12 +31,15 @@ log = structlog.get_logger("ensue.store")
 class Actor:
     """Who acts."""
 
-    name: str  # a key's id, or host:USER
+    name: str  # a key's id, host:USER, or server at its first start
     rights: KeyRights | None = None  # None: the host
 
     @property
     def maker(self) -> str | None:
         return None if self.rights is None else self.name
+
+
+SERVER = Actor("server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,10 @@ class KeyAdmin:
             maker=actor.maker,
             check=lambda key: self._write("key.created", actor, key, _details(key)),
         )
+
+    def create_first(self) -> str | None:
+        """Make the key of a server that has none, and return its token; None where there are keys."""
+        return self._keys.create_first_key(check=lambda key: self._write("key.created", SERVER, key, _details(key)))
 
     def update(self, actor: Actor, key_id: str, asked: KeyChanges) -> ApiKey:
         """Change what is asked for, within the actor's rights."""

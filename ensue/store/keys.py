@@ -92,16 +92,21 @@ class KeyStore:
             _insert(connection, key, token)
         return key, token
 
-    def create_first_key(self, name: str = "first") -> str | None:
+    def create_first_key(self, name: str = "first", check: Check = lambda _: None) -> str | None:
         """Make an ordinary key where there is none, and return its token; None where there are keys.
 
         Of processes that start together, one makes it.
+
+        Raises:
+            EnsueError: what `check` raises of the key, and then there is none.
         """
         token = make_token()
+        key = self._key(name, token, KeyRights())
         with self._database.write(alone=True) as connection:
             if _count(connection):
                 return None
-            _insert(connection, self._key(name, token, KeyRights()), token)
+            check(key)
+            _insert(connection, key, token)
         return token
 
     def count(self) -> int:

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from ensue.errors import AuthenticationError, ConfigError, InvalidRequest, KeyNotFound, Overloaded
+from ensue.errors import AuthenticationError, ConfigError, EnsueError, InvalidRequest, KeyNotFound, Overloaded
 from ensue.rights import DEFAULT_SCOPES, KeyRights
 from ensue.store import keys as keys_module
+from ensue.store.audit import AuditLog
 from ensue.store.db import Database
+from ensue.store.key_admin import KeyAdmin
 from ensue.store.key_tokens import TOKEN_LENGTH, make_token
 from ensue.store.keys import CACHE_S, KeyStore
 
@@ -140,6 +142,20 @@ async def test_the_first_key_is_ordinary_and_made_once(keys: KeyStore) -> None:
     assert (await keys.authenticate(token)).rights.scopes == frozenset(DEFAULT_SCOPES)
     assert keys.create_first_key() is None
     assert keys.count() == 1
+
+
+def test_the_making_of_the_first_key_is_written_down(keys: KeyStore, tmp_path: Path) -> None:
+    audit = AuditLog(tmp_path / "audit.jsonl")
+    assert KeyAdmin(keys, audit).create_first() is not None
+    assert KeyAdmin(keys, audit).create_first() is None
+    (record,) = audit.read()
+    assert (record.event, record.actor, record.target) == ("key.created", "server", keys.all()[0].id)
+
+
+def test_a_first_key_that_can_not_be_written_down_is_not_made(keys: KeyStore, tmp_path: Path) -> None:
+    with pytest.raises(EnsueError):
+        KeyAdmin(keys, AuditLog(tmp_path)).create_first()  # a folder
+    assert keys.count() == 0
 
 
 def test_of_processes_that_start_together_one_makes_the_first_key(url: str, database: Database) -> None:
