@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ensue.api.http_protocol import MAX_WAITING
 from tests.abuse.conftest import secret_body
 from tests.abuse.victim import Victim
 from tests.product.server import wait_until
@@ -110,9 +111,9 @@ def test_offer_of_another_protocol_is_left_out(victim: Victim, protocol: str) ->
 def test_many_offers_behind_one_another_are_each_answered(victim: Victim) -> None:
     one = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: %bupgrade\r\nupgrade: h2c\r\n\r\n"
     with victim.connect() as connection:
-        connection.sendall(one % b"" * 500 + one % b"close, ")
+        connection.sendall(one % b"" * MAX_WAITING + one % b"close, ")
         data = b"".join(iter(lambda: connection.recv(2**16), b""))
-    assert data.count(b"HTTP/1.1 200 ") == 501
+    assert data.count(b"HTTP/1.1 200 ") == MAX_WAITING + 1
 
 
 @pytest.mark.parametrize(
