@@ -39,6 +39,11 @@ _TOO_LARGE = re.compile(
 _MAX_GROWTH, _MIN_GROWN_BYTES = 8, 64 * 2**10
 _OURS = (  # what of the library's words is said in ours
     (re.compile("Unsatisfiable schema: "), "No value that can be generated fits the schema: "),
+    (
+        re.compile("(?i:lexer precomputation failed|fuel exhausted|unable to determine if regex is empty).*"),
+        "The constraint is too complex to follow",
+    ),
+    (re.compile("lark grammar too deeply nested.*"), "The grammar is nested too deep"),
     (re.compile("Regex is empty.*"), "no text matches all that is said of a string"),
     (
         re.compile("patternProperty .* not disjoint"),

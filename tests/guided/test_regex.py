@@ -76,6 +76,7 @@ WRONG = [
     ("(" * 65 + ")" * 65, "nested deeper"),
     ("a" * 8193, "8193 bytes"),
     (r"\bfoo", "lookarounds"),
+    ("(?i)" + "[a-z]?" * 500 + "x{500}", "too complex to follow"),
     ("a\\", "ends within an escape"),
     ("\\\\\\", "within an escape"),
 ]

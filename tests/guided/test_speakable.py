@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+import json
+import random
+import re
+
 import pytest
 
 from ensue.errors import InvalidGrammar
 from ensue.guided.constraint import Constraint
 from ensue.guided.speakable import speakable, speakable_regex
-from tests.guided.walk import accepts, start_of
+from tests.guided.walk import accepts, start_of, walk_on
 
+_ATOMS = [
+    "a",
+    '"',
+    r"\\",
+    "é",
+    '[^"]',
+    r"[^\\]",
+    r'["\\]',
+    "[^a-z]",
+    "[ -~]",
+    "[^ -~]",
+    r"\s",
+    r"\S",
+    r"\D",
+    r"\W",
+    ".",
+]
+_ATOMS += [
+    r'[^"\\]',
+    r"[^\n]",
+    r"[^\x00-\x1f]",
+    r"[\s\S]",
+    r'[^\s"]',
+    "[!-/]",
+    "[^!-/]",
+    r"\n",
+    r"[\u0080-\uffff]",
+    r"[^\W_]",
+]
 _REST = r"[^\x{0}-\x{7}\x{b}\x{e}-\x{1f}\x{7f}]"
 
 
@@ -49,3 +82,28 @@ def test_a_pattern_of_nothing_that_is_ever_spoken_is_refused(pattern: str) -> No
     for schema in (inner, {"type": "object", "properties": {"a": inner}, "required": ["a"]}):
         with pytest.raises(InvalidGrammar):
             start_of(Constraint.of_schema(schema))
+
+
+def random_pattern(noise: random.Random, depth: int = 0) -> str:
+    kind = noise.random() if depth < 2 else 0
+    if kind < 0.4:
+        return noise.choice(_ATOMS)
+    one, other = random_pattern(noise, depth + 1), random_pattern(noise, depth + 1)
+    return noise.choice([one + other, f"(?:{one}|{other})", f"(?:{one}){noise.choice(['?', '{2}', '{1,3}'])}"])
+
+
+def test_finished_strings_match_random_patterns_of_marks() -> None:
+    noise, num_checked = random.Random(4), 0
+    for seed in range(150):
+        pattern = noise.choice(["^{}$", "^(?:{})+$", "{}", "^{}"]).replace("{}", random_pattern(noise))
+        lengths = {"maxLength": noise.randint(3, 6)} if noise.random() < 0.5 else {}
+        try:
+            matcher = start_of(Constraint.of_schema({"type": "string", "pattern": pattern, **lengths}))
+        except InvalidGrammar:
+            continue
+        for walk in range(3):
+            text = walk_on(matcher.fork(), random.Random(seed + walk), 40)
+            if text is not None:
+                num_checked += 1
+                assert re.search(pattern, json.loads(text)), (pattern, text)
+    assert num_checked > 200
