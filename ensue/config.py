@@ -148,6 +148,7 @@ class LimitsConfig:
     max_stop_strings: int = setting(16, "Stop strings a request", low=1)
     max_stop_length: int = setting(256, "Characters of a stop string", low=1)
     max_stop_token_ids: int = setting(1024, "Stop tokens a request", low=1)
+    max_allowed_token_ids: int = setting(1 << 20, "Prompts × entries of allowed_token_ids a request", low=1)
     max_logit_bias: int = setting(1024, "Entries of logit_bias", low=1)
     max_bad_words: int = setting(256, "Words a request in bad_words", low=1)
     max_bad_word_length: int = setting(256, "Characters of a bad word", low=1)

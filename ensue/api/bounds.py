@@ -71,7 +71,9 @@ def bounds(limits: LimitsConfig) -> Mapping[str, Bound]:
         "top_logprobs": Bound(high=limits.max_logprobs),
         "prompt_logprobs": Bound(high=limits.max_logprobs),
         "stop": Bound(entries=limits.max_stop_strings, chars=(1, limits.max_stop_length)),
-        "allowed_token_ids": Bound(least=1),  # that SamplingParams checks, and Constraint the next
+        "allowed_token_ids": Bound(
+            entries=limits.max_allowed_token_ids, least=1
+        ),  # that SamplingParams checks, and Constraint the next
         "guided_choice": Bound(least=1),
         "stop_token_ids": Bound(entries=limits.max_stop_token_ids),
         "bad_words": Bound(entries=limits.max_bad_words, chars=(1, limits.max_bad_word_length)),
@@ -109,6 +111,9 @@ def check_bounds(body: GenerationBody, num_prompts: int, limits: LimitsConfig) -
         if value is not None:
             bound.check(name, value)
     _check_sequences(body, num_prompts, limits)
+    if num_prompts * len(body.allowed_token_ids or ()) > limits.max_allowed_token_ids:  # each prompt takes a copy
+        most = f"must be at most {limits.max_allowed_token_ids}"
+        raise InvalidRequest(f"Prompts times entries of allowed_token_ids {most}.", param="allowed_token_ids")
 
 
 def num_sequences(body: GenerationBody) -> int:

@@ -37,11 +37,13 @@ def check(request: GenerationRequest, info: EngineInfo) -> None:
 
 def _check_ids(sampling: SamplingParams, width: int) -> None:
     """Refuse settings for tokens that no row of logits has."""
-    paths = {f"allowed_token_ids[{i}]": token_id for i, token_id in enumerate(sampling.allowed_token_ids or ())}
-    paths |= {f"logit_bias.{token_id}": token_id for token_id, _ in sampling.logit_bias}
-    for path, token_id in paths.items():
+    allowed = sampling.allowed_token_ids or ()
+    if allowed and not (min(allowed) >= 0 and max(allowed) < width):  # there may be as many as a vocabulary has
+        index = next(i for i, token_id in enumerate(allowed) if not 0 <= token_id < width)
+        raise _out_of_vocabulary(f"allowed_token_ids[{index}]", width)
+    for token_id, _ in sampling.logit_bias:
         if not 0 <= token_id < width:
-            raise _out_of_vocabulary(path, width)
+            raise _out_of_vocabulary(f"logit_bias.{token_id}", width)
 
 
 def _out_of_vocabulary(path: str, width: int) -> InvalidRequest:

@@ -227,3 +227,11 @@ async def test_a_smaller_limit_of_the_server_holds(make_api: MakeApi) -> None:
     for body in ({"best_of": 3}, {"logprobs": 4}, {"prompt_logprobs": 4}, {"bad_words": ["a", "b"]}):
         assert (await api.error(dict(body)))["param"] == next(iter(body))
     await api.complete({"n": 3, "best_of": 3, "logprobs": 3, "bad_words": ["a"], "logit_bias": {"5": 1}})
+
+
+async def test_allowed_token_ids_are_bounded_over_all_prompts(make_api: MakeApi) -> None:
+    api = make_api(limits=LimitsConfig(max_allowed_token_ids=6))
+    for prompt, num_ids in ((["a"], 6), (["a"] * 2, 3)):
+        await api.complete({"prompt": prompt, "allowed_token_ids": [*range(num_ids)]})
+        refused = await api.error({"prompt": prompt, "allowed_token_ids": [*range(num_ids + 1)]})
+        assert refused["param"] == "allowed_token_ids"

@@ -65,6 +65,7 @@ LIMITED = {
     "prompt_logprobs": "max_logprobs",
     "stop": "max_stop_strings",
     "stop_token_ids": "max_stop_token_ids",
+    "allowed_token_ids": "max_allowed_token_ids",
     "logit_bias": "max_logit_bias",
     "bad_words": "max_bad_words",
     "cache_salt": "max_cache_salt_length",
