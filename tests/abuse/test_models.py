@@ -80,11 +80,38 @@ def linked_out(path: Path) -> None:
     path.symlink_to("/etc/passwd")
 
 
+def doubled(path: Path) -> None:
+    """Name a tensor twice."""
+    data = path.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    name, entry = next(
+        (name, entry) for name, entry in json.loads(data[8 : 8 + size]).items() if name != "__metadata__"
+    )
+    text = f"{{{json.dumps(name)}: {json.dumps(entry)}, ".encode() + data[9 : 8 + size]
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+
+
+def growing_text(path: Path) -> None:
+    """A normalizer that writes ten characters for one, nine times over."""
+    tokenizer = json.loads((path.parent / "tokenizer.json").read_text())
+    steps = [{"type": "Replace", "pattern": {"Regex": "."}, "content": "x" * 10}] * 9
+    tokenizer["normalizer"] = {"type": "Sequence", "normalizers": steps}
+    (path.parent / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+
+def looping_template(path: Path) -> None:
+    loops = "".join(f"{{% for {name} in range(99999) %}}" for name in "ab")
+    (path.parent / "chat_template.jinja").write_text(loops + "{{ messages[0].content * 99999 }}" + "{% endfor %}" * 2)
+
+
 SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing tensor": (lambda path: rewrite(path, drop), "layers.0."),
     "wrong shape": (lambda path: rewrite(path, reshape), "layers.0."),
     "header bomb": (header_bomb, "model.safetensors"),
     "nested header": (nested_bomb, "model.safetensors"),
+    "two tensors of one name": (doubled, "twice"),
+    "normalizer bomb": (growing_text, "normalizer"),
+    "template without end": (looping_template, "chat template takes too long"),
     "pickle": (pickled, "safetensors"),
     "link out of the folder": (linked_out, "model.safetensors"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:1000]), "model.safetensors"),

@@ -174,6 +174,23 @@ def test_reader_that_takes_nothing_holds_nobody_up(victim: Victim) -> None:
     assert wait_until(is_idle(victim), 60)
 
 
+@pytest.mark.parametrize("endless", [b"0\r\nx: ", b"0\r\n", b"2;x="])
+def test_what_has_no_end_behind_a_chunk_ends(victim: Victim, endless: bytes) -> None:
+    pieces = (b"a" * 2**20 for _ in range(64))
+    begun = time.monotonic()
+    victim.exchange(head_of(victim, "transfer-encoding: chunked"), endless, *pieces)
+    assert victim.complete(secret_body()).status == 200
+    assert time.monotonic() - begun < 30
+
+
+def test_a_flood_of_requests_that_wait_in_line_ends(victim: Victim) -> None:
+    line = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+    body = json.dumps(STREAM).encode()
+    victim.exchange(head_of(victim, f"content-length: {len(body)}") + body, *[line * 10_000] * 100)
+    assert victim.complete(secret_body()).status == 200
+    assert wait_until(is_idle(victim), 60)
+
+
 @pytest.mark.parametrize("label", ["a\r\nset-cookie: x=1", "\x00", "é" * 100, "x" * 5000])
 def test_client_labels_are_not_echoed(victim: Victim, label: str) -> None:
     header = b"x-request-id: " + label.replace("\r\n", "%0d%0a").encode("utf-8")
