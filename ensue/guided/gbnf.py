@@ -118,7 +118,7 @@ def _repeated(tokens: Tokens, item: Node) -> Node:
     while tokens.text in _MARKS or tokens.kind == "braces":
         least, most = _MARKS[tokens.text] if tokens.text in _MARKS else _counts(tokens)
         tokens.take()
-        item = Repeat(item, least, most)
+        item = Sequence(()) if most == 0 else Repeat(item, least, most)
     return item
 
 

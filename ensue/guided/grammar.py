@@ -15,7 +15,7 @@ def to_lark(source: str) -> str:
     if _is_gbnf(source):
         return gbnf.gbnf_to_lark(source)
     lark.check_lark(source)
-    return source
+    return lark.narrowed(source)
 
 
 def nesting_of(source: str) -> int:

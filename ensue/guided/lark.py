@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from ensue.guided.ebnf import Node, Ref, Repeat, Sequence, Text, Token, Tokens, check, read_choice
+from ensue.guided.regex import narrow
 
 START = "start"
 TOKENS = re.compile(
@@ -43,6 +44,16 @@ def check_lark(source: str) -> None:
         else:
             _definition(tokens, rules)
     check(source, rules, START)
+
+
+def narrowed(source: str) -> str:
+    """A checked grammar, whose regexes hold only what every reader of classes such as \\d agrees on."""
+    return "".join(_narrowed(token[0]) if token.lastgroup == "regex" else token[0] for token in TOKENS.finditer(source))
+
+
+def _narrowed(regex: str) -> str:
+    body, _, flags = regex[1:].rpartition("/")
+    return f"/{narrow(body)}/{flags}"
 
 
 def _directive(tokens: Tokens, rules: dict[str, Node]) -> None:

@@ -82,6 +82,7 @@ LARK = [
     ('start: "a".."c" ["x"]\n', ["a", "bx"], ["d", "x"]),
     ("start: INT\n  | WORD // one of them\n%import common.INT\n%import common (WORD, WS)", ["12", "ab"], ["1b", ""]),
     ('start: ("a"\n | "b"i)+', ["aBb"], ["", "c"]),
+    (r"start: /\d\w[^\d]\//i", ["7a-/", "0_ /"], ["٣a-/", "7é-/", "7a٣/"]),  # readers differ by their Unicode version
 ]
 
 
@@ -99,6 +100,7 @@ GBNF = [
     ('root ::= word "x"\nword ::= [a-z]+', ["xx", "abcx"], ["x", "ab"]),  # no lexer takes the last x away
     ('root ::= (\n"a"\n"b")\n| "c" # or', ["ab", "c"], ["a", "b"]),
     ("root ::= [-a] [a\\-z]", ["--", "az"], ["ab"]),
+    ('root ::= "a"{0} ("b" "c"){0,0} "d"', ["d"], ["ad", "bcd", ""]),
 ]
 
 
