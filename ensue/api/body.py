@@ -11,19 +11,22 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from ensue.api import strict_json
+from ensue.api.context import context_of
 from ensue.api.disconnect import ClientDisconnected
 from ensue.config import LimitsConfig
 from ensue.errors import RequestTooLarge, UnsupportedMediaType
+from ensue.guided.turns import Turns
 
 T = TypeVar("T")
 
 
 class BodyReader:
-    """Parses large bodies in a thread, one after the other, so that the event loop goes on meanwhile."""
+    """Parses large bodies in a thread, one after the other in turns of their keys; the event loop goes on meanwhile."""
 
     def __init__(self, limits: LimitsConfig) -> None:
         self._limits = limits
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bodies")
+        self._turns = Turns()
 
     async def read(self, request: Request, parse: Callable[[Any], T]) -> T:
         """What `parse` makes of the body's value.
@@ -42,7 +45,8 @@ class BodyReader:
 
         if len(body) <= strict_json.LARGE_BYTES:
             return parsed()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, parsed)
+        async with self._turns.take(context_of(request.scope).key_id):
+            return await asyncio.get_running_loop().run_in_executor(self._thread, parsed)
 
 
 def _check_headers(headers: Headers, max_bytes: int) -> None:

@@ -54,6 +54,11 @@ class RequestContext:
     answer_headers: dict[str, str] = field(default_factory=dict)  # that its answer carries, be it an error
 
     @property
+    def key_id(self) -> str:
+        """Whose turn it is; empty where nobody needs a key."""
+        return "" if self.key is None else self.key.id
+
+    @property
     def rights(self) -> KeyRights | None:
         """What the caller may do; None where nobody needs a key."""
         return None if self.key is None else self.key.rights

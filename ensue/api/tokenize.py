@@ -44,7 +44,13 @@ class TokenizeEndpoint:
         body, model, headers = await self._read(request, TokenizeBody)
         text = _text(body, model)
         is_added = isinstance(text, str) if body.add_special_tokens is None else body.add_special_tokens
-        work = self._service.tokenize(model, text, add_special_tokens=is_added, has_names=body.return_token_strs)
+        work = self._service.tokenize(
+            model,
+            text,
+            add_special_tokens=is_added,
+            has_names=body.return_token_strs,
+            owner=context_of(request.scope).key_id,
+        )
         tokens = await unless_disconnected(request.receive, work)
         return _json(TokenizeObject(len(tokens.ids), tokens.max_model_len, tokens.ids, tokens.names), headers)
 
@@ -53,7 +59,8 @@ class TokenizeEndpoint:
         body, model, headers = await self._read(request, DetokenizeBody)
         if body.tokens is None:
             raise InvalidRequest("tokens is required.", param="tokens")
-        text = await unless_disconnected(request.receive, self._service.detokenize(model, body.tokens))
+        work = self._service.detokenize(model, body.tokens, context_of(request.scope).key_id)
+        text = await unless_disconnected(request.receive, work)
         return _json(DetokenizeObject(text), headers)
 
     async def tokenizer_info(self, request: Request) -> Response:

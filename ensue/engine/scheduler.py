@@ -16,7 +16,7 @@ from ensue.engine.claims import Claims
 from ensue.engine.fair_share import blocks_held, heads, key_of, largest, shares_of_step, turns
 from ensue.engine.sequence import Sequence
 
-MAX_CLAIMS = 16  # of keys that ask for the first time, to be looked at in a step
+MAX_CLAIMS = 4  # of keys that ask for the first time, to be looked at in a step
 
 
 @dataclass(frozen=True, slots=True)

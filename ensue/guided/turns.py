@@ -1,4 +1,4 @@
-"""Turns at something that serves one at a time: names take turns, so that none waits behind all that another asked."""
+"""Turns at something that serves few at a time: names take turns, so that none waits behind all that another asked."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 class Turns:
     """Used from one event loop."""
 
-    def __init__(self) -> None:
-        self._is_taken = False
+    def __init__(self, num_at_once: int = 1) -> None:
+        self._num_free = num_at_once
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # the first name is the next one's
 
     @asynccontextmanager
@@ -25,8 +25,8 @@ class Turns:
             self._pass_on()
 
     async def _wait(self, name: str) -> None:
-        if not self._is_taken:
-            self._is_taken = True
+        if self._num_free:
+            self._num_free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, deque()).append(turn)
@@ -58,4 +58,4 @@ class Turns:
                 self._waiting[name] = turns  # at the end of the line
             turn.set_result(None)
             return
-        self._is_taken = False
+        self._num_free += 1

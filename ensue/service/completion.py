@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ensue.engine.base import Generation
+from ensue.guided.turns import Turns
 from ensue.metrics import Metrics
 from ensue.outputs import Usage
 from ensue.request import CompiledGrammar
@@ -77,6 +78,7 @@ class CompletionService:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._encoders = ThreadPoolExecutor(NUM_ENCODERS, thread_name_prefix="encode")
+        self._turns = Turns(NUM_ENCODERS)  # of keys, at the encoders
 
     async def prepare(self, model: ServedModel, request: CompletionRequest) -> PreparedCompletion:
         """Check, encode and prove everything; nothing is asked of the engine yet.
@@ -90,7 +92,8 @@ class CompletionService:
             resolved = resolve(request, model.tokenizer, info, grammar)
         else:
             loop = asyncio.get_running_loop()
-            resolved = await loop.run_in_executor(self._encoders, resolve, request, model.tokenizer, info, grammar)
+            async with self._turns.take(request.fair_share_key):
+                resolved = await loop.run_in_executor(self._encoders, resolve, request, model.tokenizer, info, grammar)
         return PreparedCompletion(model, request, resolved, grammar, meter)
 
     async def start(self, prepared: PreparedCompletion) -> Completion:

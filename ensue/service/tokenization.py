@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ensue.errors import InvalidRequest
+from ensue.guided.turns import Turns
 from ensue.served_models import ServedModel
 from ensue.service.conversation import Conversation
 from ensue.service.prompt import check_ids, context_length
@@ -30,11 +31,21 @@ class TokenizationService:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+        self._turns = Turns()
 
     async def tokenize(
-        self, model: ServedModel, text: str | Conversation, *, add_special_tokens: bool, has_names: bool = False
+        self,
+        model: ServedModel,
+        text: str | Conversation,
+        *,
+        add_special_tokens: bool,
+        has_names: bool = False,
+        owner: str = "",
     ) -> Tokens:
         """
+        Args:
+            owner: in whose turn.
+
         Raises:
             InvalidRequest: more text than the server tokenizes, or the template refuses the messages.
         """
@@ -44,9 +55,9 @@ class TokenizationService:
             ids = _encoded(model, text, add_special_tokens)
             return Tokens(ids, list(map(model.tokenizer.token_text, ids)) if has_names else None, limit)
 
-        return await self._run(encode)
+        return await self._run(encode, owner)
 
-    async def detokenize(self, model: ServedModel, token_ids: tuple[int, ...]) -> str:
+    async def detokenize(self, model: ServedModel, token_ids: tuple[int, ...], owner: str = "") -> str:
         """
         Raises:
             InvalidRequest: an id that the model does not have.
@@ -58,13 +69,14 @@ class TokenizationService:
                 check_ids(token_ids, "tokens", width)
             return model.tokenizer.decode(token_ids)
 
-        return await self._run(decode)
+        return await self._run(decode, owner)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def _run(self, work: Callable[[], T], owner: str) -> T:
+        async with self._turns.take(owner):
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
 def _encoded(model: ServedModel, text: str | Conversation, add_special_tokens: bool) -> list[int]:

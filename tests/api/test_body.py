@@ -12,9 +12,12 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from ensue.api.body import BodyReader
+from ensue.api.context import RequestContext
 from ensue.api.strict_json import LARGE_BYTES
 from ensue.config import LimitsConfig
 from ensue.errors import InvalidRequest
+from ensue.rights import KeyRights
+from ensue.store.api_key import ApiKey
 from tests.api.conftest import Api
 
 NUM_IDS = 400_000
@@ -26,11 +29,14 @@ def reader() -> BodyReader:
     return BodyReader(LimitsConfig())
 
 
-def request(content: bytes) -> Request:
+def request(content: bytes, key_id: str = "") -> Request:
+    context = RequestContext(key=ApiKey(key_id, "some", "", "", KeyRights(), 0))
+
     async def receive() -> Message:
         return {"type": "http.request", "body": content}
 
-    return Request({"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}, receive)
+    headers = [(b"content-type", b"application/json")]
+    return Request({"type": "http", "method": "POST", "headers": headers, "state": {"context": context}}, receive)
 
 
 async def turns_during(work: asyncio.Task[Any]) -> int:
@@ -50,6 +56,17 @@ async def test_the_loop_goes_on_while_a_large_body_is_parsed(reader: BodyReader)
 
     content = json.dumps(["x" * LARGE_BYTES]).encode()
     assert await reader.read(request(content), parse) == (["x" * LARGE_BYTES], True)
+
+
+async def test_large_bodies_of_one_key_do_not_all_go_before_that_of_another(reader: BodyReader) -> None:
+    order, content = list[str](), json.dumps(["x" * LARGE_BYTES]).encode()
+
+    async def post(key: str) -> None:
+        await reader.read(request(content, key), len)
+        order.append(key)
+
+    await asyncio.gather(*map(post, [*["flood"] * 9, "other"]))
+    assert order.index("other") <= 2
 
 
 async def test_a_small_body_needs_no_thread(reader: BodyReader) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -51,6 +52,23 @@ async def drain(tasks: list[asyncio.Task[None]], holding: set[asyncio.Event]) ->
             end.set()
         await asyncio.sleep(0)
     assert all(task.done() for task in tasks)
+
+
+@pytest.mark.parametrize("num_at_once", [1, 2, 3])
+async def test_so_many_are_served_at_once_and_no_more(num_at_once: int) -> None:
+    turns, num_held, most = Turns(num_at_once), 0, 0
+
+    async def visit(name: str) -> None:
+        nonlocal num_held, most
+        async with turns.take(name):
+            num_held += 1
+            most = max(most, num_held)
+            await asyncio.sleep(0)
+            num_held -= 1
+
+    for _ in range(2):
+        await asyncio.gather(*map(visit, "aaaabcb"))
+    assert most == num_at_once
 
 
 async def test_names_take_turns_in_the_order_in_which_they_came() -> None:

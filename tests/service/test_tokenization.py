@@ -31,3 +31,17 @@ def test_a_text_comes_back_from_its_ids(tokenizer: Tokenizer, text: str) -> None
 
     assert asyncio.run(there_and_back()) == text
     service.close()
+
+
+async def test_texts_of_one_owner_do_not_all_go_before_that_of_another(tokenizer: Tokenizer) -> None:
+    service, order = TokenizationService(), list[str]()
+    engine = FakeEngine(logits_width=tokenizer.vocab_size)
+    model = ServedModel("tiny", engine, tokenizer, LimitsConfig(), root="tiny", created=0)
+
+    async def ask(owner: str) -> None:
+        await service.tokenize(model, "one", add_special_tokens=False, owner=owner)
+        order.append(owner)
+
+    await asyncio.gather(*map(ask, [*["flood"] * 9, "other"]))
+    service.close()
+    assert order.index("other") <= 2
