@@ -15,7 +15,7 @@ from ensue.api.context import context_of
 from ensue.api.disconnect import ClientDisconnected
 from ensue.config import LimitsConfig
 from ensue.errors import RequestTooLarge, UnsupportedMediaType
-from ensue.guided.turns import Turns
+from ensue.turns import Turns
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from ensue.errors import InvalidGrammar, Overloaded
 from ensue.guided.constraint import MAX_GRAMMAR_BYTES, MAX_NESTING, MAX_REGEX_BYTES, WHITESPACE, Constraint, check_size
 from ensue.guided.proof_cache import ProofCache
 from ensue.guided.prover_frames import LENGTH_BYTES, Outcome, hello, question, read_answer
-from ensue.guided.turns import Turns
 from ensue.guided.vocabulary import Vocabulary
 from ensue.request import CompiledGrammar
+from ensue.turns import Turns
 
 _STACK_SIGNALS = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ensue.engine.base import Generation
-from ensue.guided.turns import Turns
 from ensue.metrics import Metrics
 from ensue.outputs import Usage
 from ensue.request import CompiledGrammar
@@ -23,6 +22,7 @@ from ensue.service.logprobs import Logprobs, PromptLogprobs, TokenLogprob
 from ensue.service.meter import Meter
 from ensue.service.request import CompletionRequest
 from ensue.service.resolve import Resolved, resolve
+from ensue.turns import Turns
 
 NUM_ENCODERS = 2  # threads
 SHORT_CHARS = 500

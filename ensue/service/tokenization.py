@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ensue.errors import InvalidRequest
-from ensue.guided.turns import Turns
 from ensue.served_models import ServedModel
 from ensue.service.conversation import Conversation
 from ensue.service.prompt import check_ids, context_length
+from ensue.turns import Turns
 
 T = TypeVar("T")
 

@@ -26,6 +26,7 @@ LEVELS: dict[str, int] = {
             "tls",
             "globs",
             "times",
+            "turns",
             "networks",
             "urls",
             "outputs",

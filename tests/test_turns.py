@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ensue.guided.turns import Turns
+from ensue.turns import Turns
 
 STEPS = st.lists(st.tuples(st.sampled_from(["come", "leave", "end"]), st.integers(0, 3)), max_size=40)
 
