@@ -20,6 +20,7 @@ from ensue.guided.json_schema import lower
 from ensue.guided.regex import escape, narrow
 from ensue.guided.satisfiable import satisfiable
 from ensue.guided.schema_circles import without_circles
+from ensue.guided.slices import Slices, slices_for
 from ensue.guided.speakable import speakable
 from ensue.guided.tool_grammar import tool_grammar
 from ensue.guided.vocabulary import Vocabulary
@@ -29,6 +30,7 @@ NAME = "llguidance"
 _SEPARATORS: dict[str, object] = {"item_separator": ", ?", "key_separator": ": ?", "whitespace_flexible": False}
 # Masks hold every token that fits, not only those that the tokenizer would choose: bans then leave another way.
 _OPTIONS = '\n%llguidance {"no_forcing": true}'
+_REGEX = "start: /"  # begins the source of a regex
 _ESCAPES = 'nrbtf"\\'  # no \\u: a name must not be written in two ways
 _PLACE = re.compile(r"^(?:at )?(\d+)\((\d+)\): ", re.MULTILINE)
 _TOO_LARGE = re.compile(
@@ -72,6 +74,7 @@ class LlguidanceBackend:
     def __init__(self, vocabulary: Vocabulary, strictness: Strictness) -> None:
         self._vocabulary = vocabulary
         self._tokenizer = LLTokenizer(_Tokens(vocabulary))  # type: ignore[arg-type]
+        self._sliced: dict[Slices, LLTokenizer] = {}
         self._limits = LLParserLimits(
             max_items_in_row=strictness.max_items_in_row,
             initial_lexer_fuel=strictness.initial_fuel,
@@ -129,7 +132,16 @@ class LlguidanceBackend:
 
     def _start(self, source: str) -> LLMatcher:
         """A matcher that may be in error."""
-        return LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
+        return LLMatcher(self._tokenizer_for(source), source, log_level=0, limits=self._limits)
+
+    def _tokenizer_for(self, source: str) -> LLTokenizer:
+        """The one that makes the masks of this source fastest."""
+        slices = slices_for(source) if source.startswith(_REGEX) else None
+        if slices is None:
+            return self._tokenizer
+        if slices not in self._sliced:
+            self._sliced[slices] = self._tokenizer.with_slices(list(slices))
+        return self._sliced[slices]
 
     def _check_whitespace(self, pattern: str) -> None:
         """Between JSON tokens nothing but white space may stand."""
@@ -219,7 +231,7 @@ def with_options(lark: str) -> str:
 
 def regex_source(regex: str) -> str:
     """A grammar for a regex in Rust's syntax."""
-    return f"start: /{regex_to_lark(regex, use_ascii='')}/{_OPTIONS}" if regex else f'start: ""{_OPTIONS}'
+    return f"{_REGEX}{regex_to_lark(regex, use_ascii='')}/{_OPTIONS}" if regex else f'start: ""{_OPTIONS}'
 
 
 def _schema_of(constraint: Constraint, form: _Form) -> str:
