@@ -203,14 +203,14 @@ class Scheduler:
 
     def _admit(self, shares: dict[str, int], work: SchedulerOutput) -> None:
         """Start waiting sequences in turn, each when there is room for all of it."""
-        if len(self.running) >= self._max_num_seqs or not any(shares.values()):
-            return
         for sequence in turns(self.waiting, self.running):
+            if len(self.running) >= self._max_num_seqs or not any(shares.values()):
+                return
             share = shares.get(key_of(sequence), 0)
             if not share:
                 continue
             found = self._find_prefix(sequence)
-            if len(self.running) >= self._max_num_seqs or not self._has_room(sequence, found):
+            if not self._has_room(sequence, found):
                 return
             self._start(sequence, found)
             num_tokens = min(sequence.num_to_compute, share)
