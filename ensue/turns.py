@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Turns:
@@ -59,3 +63,19 @@ class Turns:
             turn.set_result(None)
             return
         self._num_free += 1
+
+
+class FairThreads:
+    """Threads for work that would hold up the event loop."""
+
+    def __init__(self, num_threads: int, thread_name: str) -> None:
+        self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix=thread_name)
+        self._turns = Turns(num_threads)
+
+    async def run(self, name: str, work: Callable[[], T]) -> T:
+        """What the work gives, in the turn of a name."""
+        async with self._turns.take(name):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)

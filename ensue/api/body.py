@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from starlette.datastructures import Headers
@@ -15,7 +13,7 @@ from ensue.api.context import context_of
 from ensue.api.disconnect import ClientDisconnected
 from ensue.config import LimitsConfig
 from ensue.errors import RequestTooLarge, UnsupportedMediaType
-from ensue.turns import Turns
+from ensue.turns import FairThreads
 
 T = TypeVar("T")
 
@@ -25,8 +23,7 @@ class BodyReader:
 
     def __init__(self, limits: LimitsConfig) -> None:
         self._limits = limits
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bodies")
-        self._turns = Turns()
+        self._thread = FairThreads(1, "bodies")
 
     async def read(self, request: Request, parse: Callable[[Any], T]) -> T:
         """What `parse` makes of the body's value.
@@ -45,8 +42,7 @@ class BodyReader:
 
         if len(body) <= strict_json.LARGE_BYTES:
             return parsed()
-        async with self._turns.take(context_of(request.scope).key_id):
-            return await asyncio.get_running_loop().run_in_executor(self._thread, parsed)
+        return await self._thread.run(context_of(request.scope).key_id, parsed)
 
 
 def _check_headers(headers: Headers, max_bytes: int) -> None:

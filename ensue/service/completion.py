@@ -6,7 +6,6 @@ import asyncio
 import functools
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,7 +21,7 @@ from ensue.service.logprobs import Logprobs, PromptLogprobs, TokenLogprob
 from ensue.service.meter import Meter
 from ensue.service.request import CompletionRequest
 from ensue.service.resolve import Resolved, resolve
-from ensue.turns import Turns
+from ensue.turns import FairThreads
 
 NUM_ENCODERS = 2  # threads
 SHORT_CHARS = 500
@@ -77,8 +76,7 @@ class CompletionService:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._encoders = ThreadPoolExecutor(NUM_ENCODERS, thread_name_prefix="encode")
-        self._turns = Turns(NUM_ENCODERS)  # of keys, at the encoders
+        self._encoders = FairThreads(NUM_ENCODERS, "encode")
 
     async def prepare(self, model: ServedModel, request: CompletionRequest) -> PreparedCompletion:
         """Check, encode and prove everything; nothing is asked of the engine yet.
@@ -88,12 +86,11 @@ class CompletionService:
         """
         info, meter = model.engine.info, Meter(self._metrics, model.name)
         grammar = None if request.guided is None else await prove(request.guided, model.prover, request.fair_share_key)
+        resolving = functools.partial(resolve, request, model.tokenizer, info, grammar)
         if _is_short(request):
-            resolved = resolve(request, model.tokenizer, info, grammar)
+            resolved = resolving()
         else:
-            loop = asyncio.get_running_loop()
-            async with self._turns.take(request.fair_share_key):
-                resolved = await loop.run_in_executor(self._encoders, resolve, request, model.tokenizer, info, grammar)
+            resolved = await self._encoders.run(request.fair_share_key, resolving)
         return PreparedCompletion(model, request, resolved, grammar, meter)
 
     async def start(self, prepared: PreparedCompletion) -> Completion:
@@ -117,7 +114,7 @@ class CompletionService:
         return Completion(answers, generations, prepared.meter, model.engine.info.fingerprint)
 
     def close(self) -> None:
-        self._encoders.shutdown(wait=False, cancel_futures=True)
+        self._encoders.close()
 
 
 class _Feeding(NamedTuple):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,7 +9,7 @@ from ensue.errors import InvalidRequest
 from ensue.served_models import ServedModel
 from ensue.service.conversation import Conversation
 from ensue.service.prompt import check_ids, context_length
-from ensue.turns import Turns
+from ensue.turns import FairThreads
 
 T = TypeVar("T")
 
@@ -30,8 +27,7 @@ class TokenizationService:
     """Asks the tokenizer of any served model. One thread, so that completions don't wait behind it."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
-        self._turns = Turns()
+        self._thread = FairThreads(1, "tokenize")
 
     async def tokenize(
         self,
@@ -55,7 +51,7 @@ class TokenizationService:
             ids = _encoded(model, text, add_special_tokens)
             return Tokens(ids, list(map(model.tokenizer.token_text, ids)) if has_names else None, limit)
 
-        return await self._run(encode, owner)
+        return await self._thread.run(owner, encode)
 
     async def detokenize(self, model: ServedModel, token_ids: tuple[int, ...], owner: str = "") -> str:
         """
@@ -69,14 +65,10 @@ class TokenizationService:
                 check_ids(token_ids, "tokens", width)
             return model.tokenizer.decode(token_ids)
 
-        return await self._run(decode, owner)
+        return await self._thread.run(owner, decode)
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-    async def _run(self, work: Callable[[], T], owner: str) -> T:
-        async with self._turns.take(owner):
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        self._thread.close()
 
 
 def _encoded(model: ServedModel, text: str | Conversation, add_special_tokens: bool) -> list[int]:
