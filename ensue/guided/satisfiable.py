@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-Schema = Mapping[str, Any]
-_MAPS, _LISTS, _SINGLE = (
-    {"properties", "patternProperties", "$defs"},
-    {"allOf", "anyOf", "prefixItems"},
-    {"items", "additionalProperties"},
-)
+from ensue.guided.lowered import Schema, with_inner
 
 
 def satisfiable(schema: Schema) -> Schema | None:
@@ -37,14 +32,7 @@ def _without_impossible(node: Schema | bool, possible: set[str]) -> Schema | boo
         return node
     if "$ref" in node and node["$ref"].removeprefix("#/$defs/") not in possible:
         return False
-    out = dict(node)
-    for keyword in _MAPS & node.keys():
-        out[keyword] = {name: _without_impossible(inner, possible) for name, inner in node[keyword].items()}
-    for keyword in _LISTS & node.keys():
-        out[keyword] = [_without_impossible(inner, possible) for inner in node[keyword]]
-    for keyword in _SINGLE & node.keys():
-        out[keyword] = _without_impossible(node[keyword], possible)
-    return out
+    return with_inner(node, lambda inner: _without_impossible(inner, possible))
 
 
 def _can_be(node: Schema | bool, possible: set[str]) -> bool:

@@ -6,10 +6,10 @@ from typing import Any
 
 from ensue.errors import InvalidGrammar
 from ensue.guided.constraint import compact_json
+from ensue.guided.lowered import with_inner
 from ensue.guided.schema_part import Schema
 
 _MAX_NODES = 20_000
-_MAPS, _LISTS, _SINGLE = ("properties", "patternProperties"), ("prefixItems",), ("items", "additionalProperties")
 _PREFIX = "#/$defs/"
 
 
@@ -47,7 +47,7 @@ class _Spreading:
         if node.keys() == {"anyOf"} and all(map(_is_plain, node["anyOf"])):
             return {"anyOf": [self._value(branch) for branch in node["anyOf"]]}
         if not node.keys() & {"$ref", "allOf", "anyOf"}:
-            return self._inside(node)
+            return with_inner(node, self._value)
         key = compact_json(node)
         if key not in self._names:
             self._names[key] = name = f"{len(self._names)}+"
@@ -65,7 +65,7 @@ class _Spreading:
             raise InvalidGrammar("The schema has too many references beside other keywords.")
         if isinstance(node, bool):
             return node
-        out = self._inside({k: v for k, v in node.items() if k not in ("$ref", "allOf", "anyOf")})
+        out = with_inner({k: v for k, v in node.items() if k not in ("$ref", "allOf", "anyOf")}, self._value)
         parts = [self._together(part, seen) for part in node.get("allOf", ())]
         if "$ref" in node:
             name = node["$ref"].removeprefix(_PREFIX)
@@ -78,12 +78,3 @@ class _Spreading:
             is_alone = not out and not seen and all(map(_is_plain, node["anyOf"]))
             out["anyOf"] = [self._value(b) if is_alone else self._together(b, seen) for b in node["anyOf"]]
         return out
-
-    def _inside(self, node: Schema) -> Schema:
-        """With values within the value changed."""
-        out = dict(node)
-        for keyword in _MAPS:
-            if keyword in node:
-                out[keyword] = {name: self._value(inner) for name, inner in node[keyword].items()}
-        out |= {keyword: [self._value(inner) for inner in node[keyword]] for keyword in _LISTS if keyword in node}
-        return out | {keyword: self._value(node[keyword]) for keyword in _SINGLE if keyword in node}

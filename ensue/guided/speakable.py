@@ -7,12 +7,11 @@ would allow a quotation mark. What no pattern speaks of can't mislead it, and a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-Schema = dict[str, Any]
+from ensue.guided.lowered import with_inner
 
-_MAPS, _LISTS, _SINGLE = ("properties", "$defs"), ("allOf", "anyOf", "prefixItems"), ("items", "additionalProperties")
 _UNSPOKEN = r"\x{0}-\x{7}\x{b}\x{e}-\x{1f}\x{7f}"  # control characters without a short escape
 _CONTROL = re.compile(r"\\x\{[01]?[0-9a-f]\}|\\x\{7f\}|[\x00-\x1f\x7f]")
 _PIECE = re.compile(rf"{_CONTROL.pattern}|\\.|[^\\]", re.DOTALL)
@@ -22,19 +21,12 @@ def speakable(schema: Any) -> Any:
     """The same schema; it matches the same strings of those that are generated."""
     if not isinstance(schema, dict):
         return schema
-    return {keyword: _of_keyword(keyword, value) for keyword, value in schema.items()}
-
-
-def _of_keyword(keyword: str, value: Any) -> Any:
-    if keyword == "pattern":
-        return speakable_regex(value)
-    if keyword == "patternProperties":
-        return {speakable_regex(regex): speakable(node) for regex, node in value.items()}
-    if keyword in _MAPS and isinstance(value, Mapping):
-        return {name: speakable(node) for name, node in value.items()}
-    if keyword in _LISTS:
-        return [speakable(node) for node in value]
-    return speakable(value) if keyword in _SINGLE else value
+    out = with_inner(schema, speakable)
+    if "pattern" in out:
+        out["pattern"] = speakable_regex(out["pattern"])
+    if "patternProperties" in out:
+        out["patternProperties"] = {speakable_regex(regex): node for regex, node in out["patternProperties"].items()}
+    return out
 
 
 def speakable_regex(regex: str) -> str:
