@@ -71,9 +71,8 @@ def bounds(limits: LimitsConfig) -> Mapping[str, Bound]:
         "top_logprobs": Bound(high=limits.max_logprobs),
         "prompt_logprobs": Bound(high=limits.max_logprobs),
         "stop": Bound(entries=limits.max_stop_strings, chars=(1, limits.max_stop_length)),
-        "allowed_token_ids": Bound(
-            entries=limits.max_allowed_token_ids, least=1
-        ),  # that SamplingParams checks, and Constraint the next
+        # That there is one, SamplingParams checks of the first, and Constraint of the second.
+        "allowed_token_ids": Bound(entries=limits.max_allowed_token_ids, least=1),
         "guided_choice": Bound(least=1),
         "stop_token_ids": Bound(entries=limits.max_stop_token_ids),
         "bad_words": Bound(entries=limits.max_bad_words, chars=(1, limits.max_bad_word_length)),

@@ -95,7 +95,7 @@ class LlguidanceBackend:
         return CompiledGrammar(NAME, payload, hashlib.blake2b(payload, digest_size=16).digest())
 
     def _checked(self, constraint: Constraint) -> str:
-        """The source, with fewer alternatives where all of them are too many for the library."""
+        """The source, in the plainest form that the library takes."""
         form = _Form()
         while True:
             source = self._source_of(constraint, form)
